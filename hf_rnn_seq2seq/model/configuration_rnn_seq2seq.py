@@ -113,8 +113,8 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
         pad = self.pad_token_id
         if pad is not None and not 0 <= pad < min(self.vocab_size, self.decoder_vocab_size):
             raise ValueError(
-                f"`pad_token_id` must be an id of both vocabularies, got {pad} with `vocab_size`={self.vocab_size} and "
-                f"`decoder_vocab_size`={self.decoder_vocab_size}; set the tokenizer's own pad id."
+                f"`pad_token_id` must be an id of both vocabularies, got {pad} with `vocab_size`={self.vocab_size} "
+                f"and `decoder_vocab_size`={self.decoder_vocab_size}; set the tokenizer's own pad id."
             )
 
     def _refuse_contradictions(self):

@@ -60,7 +60,8 @@ class RightPadding:
         self.has_empty_rows = bool((lengths == 0).any())
         # packing refuses rows without tokens: they read one padding token, which `clear_empty_rows` undoes
         self.lengths = None if is_full else lengths.clamp(min=1)
-        self.order = None if is_on_the_right else mask_cpu.logical_not().int().argsort(dim=1, stable=True).to(mask.device)
+        order = mask_cpu.logical_not().int().argsort(dim=1, stable=True)
+        self.order = None if is_on_the_right else order.to(mask.device)
 
     def to_front(self, tensor: torch.Tensor) -> torch.Tensor:
         """Move the real tokens of `tensor` `(B, S, width)` to the front of their rows."""
@@ -384,8 +385,8 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
         # by name: a model loaded from a folder with its code has its own copy of the class
         if past_key_values is not None and type(past_key_values).__name__ != RnnSeq2SeqCache.__name__:
             raise ValueError(
-                f"`past_key_values` must be a `RnnSeq2SeqCache`, got {type(past_key_values).__name__}; leave it out to "
-                "start a new target."
+                f"`past_key_values` must be a `RnnSeq2SeqCache`, got {type(past_key_values).__name__}; leave it out "
+                "to start a new target."
             )
         return past_key_values
 
@@ -492,11 +493,10 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
 class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMixin):
     """The RNN encoder-decoder with its output layer: translation and every other text-to-text task."""
 
-    # labels are not shifted against the logits; transformers names that loss after masked language models
-    loss_type = "ForMaskedLM"
-
     def __init__(self, config: RnnSeq2SeqConfig):
         super().__init__(config)
+        # labels are not shifted against the logits; transformers names that loss after masked language models
+        self.loss_type = "ForMaskedLM"
         # CODEPATH: one matrix for all three (joint recipe), one for target and output (2-way), or none tied
         target_embedding = "model.decoder.embed_tokens.weight"
         self._tied_weights_keys = {}

@@ -1,0 +1,229 @@
+"""What a recipe may say about training, and how recipes are read: YAML sections and `section.key=value`."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from ..data.parallel_text import ParallelText
+from ..data.tokenizer_training import Normalization, TokenizerKind
+from .learning_rate import Schedule
+
+T = TypeVar("T")
+
+
+@dataclasses.dataclass
+class DataArguments:
+    """Parallel text of the three splits, each a [`ParallelText`], and which pairs to train on.
+
+    Args:
+        source_language (`str`, *optional*): code such as `"en"`, for the model card and Moses' tokenisation.
+        target_language (`str`, *optional*): the same for the target.
+        max_source_tokens (`int`): longest training source, `</s>` included; longer pairs are dropped and counted.
+        max_target_tokens (`int`): longest training target, likewise.
+        max_length_ratio (`float`, *optional*): drop training pairs whose sides differ more than this in tokens.
+    """
+
+    train: ParallelText
+    validation: ParallelText
+    test: ParallelText | None = None
+    source_language: str | None = None
+    target_language: str | None = None
+    max_source_tokens: int = 128
+    max_target_tokens: int = 128
+    max_length_ratio: float | None = None
+
+
+@dataclasses.dataclass
+class TokenizerArguments:
+    """Which tokenizer to train, see [`train_tokenizer`], or where a trained one lies.
+
+    Args:
+        path (`str`, *optional*): folder or Hub id of a tokenizer to use as it is; the other fields then do nothing.
+    """
+
+    path: str | None = None
+    kind: TokenizerKind = "bpe"
+    vocab_size: int = 8000
+    target_vocab_size: int | None = None
+    joint: bool = True
+    normalization: Normalization = "nfkc"
+    lowercase: bool = False
+    min_frequency: int = 1
+
+
+@dataclasses.dataclass
+class TrainingArguments:
+    """How to train.
+
+    Args:
+        output_dir (`str`): folder for checkpoints, log, curves and the final model.
+        seed (`int`): of initialisation, dropout and the order of batches.
+        max_tokens (`int`, *optional*): budget of a batch, sentences times tokens of its longest side, **over all
+            processes**, so that the number of processes does not change the result. 4096 if `batch_size` is not given.
+        batch_size (`int`, *optional*): sentences in a batch over all processes, in place of `max_tokens`.
+        gradient_accumulation_steps (`int`): batches summed, by target token, into one update.
+        max_epochs (`int`, *optional*): passes over the training text.
+        max_updates (`int`, *optional*): optimizer updates.
+        max_minutes (`float`, *optional*): wall time of training. At least one of the three limits is needed.
+        optimizer (`"adamw"` or `"adam"`): Adam (Kingma and Ba 2015) with decoupled weight decay, or with L2.
+        learning_rate (`float`): after warm-up.
+        lr_scheduler (`str`): see [`LearningRate`].
+        warmup_updates (`int`): updates of linear warm-up.
+        lr_factor (`float`): of `lr_scheduler="plateau"`.
+        lr_patience (`int`): of `lr_scheduler="plateau"`, in validations.
+        weight_decay (`float`): of the optimizer.
+        adam_beta1 (`float`): of the optimizer.
+        adam_beta2 (`float`): of the optimizer.
+        adam_epsilon (`float`): of the optimizer.
+        max_grad_norm (`float`): clip gradients to this norm.
+        label_smoothing (`float`): probability spread over the vocabulary (Szegedy et al. 2016, section 7).
+        mixed_precision (`"no"`, `"bf16"` or `"fp16"`): bf16 works on CPU and GPU, fp16 on GPU.
+        validate_every (`int`, *optional*): updates between validations, one epoch if not given.
+        validation_examples (`int`, *optional*): generate only the first sentences when validating; the loss is over
+            all of them.
+        validation_beams (`int`): beams when validating.
+        metric_for_best (`"bleu"`, `"chrf"`, `"exact_match"` or `"loss"`): what makes a checkpoint the best.
+        patience (`int`, *optional*): stop after this many validations without a best.
+        num_averaged (`int`): average the weights of this many checkpoints at the end; 1 turns it off.
+        averaging (`"last"` or `"best"`): of which checkpoints.
+        log_every (`int`): updates between lines of the log.
+        report_to (`list[str]`): trackers of Accelerate by name: tensorboard, trackio, wandb.
+        resume (`bool`): go on from the newest checkpoint of `output_dir`.
+    """
+
+    output_dir: str
+    seed: int = 1
+    max_tokens: int | None = None
+    batch_size: int | None = None
+    gradient_accumulation_steps: int = 1
+    max_epochs: int | None = None
+    max_updates: int | None = None
+    max_minutes: float | None = None
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = 1e-3
+    lr_scheduler: Schedule = "inverse_sqrt"
+    warmup_updates: int = 400
+    lr_factor: float = 0.5
+    lr_patience: int = 1
+    weight_decay: float = 0.0
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.98
+    adam_epsilon: float = 1e-9
+    max_grad_norm: float = 1.0
+    label_smoothing: float = 0.1
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
+    validate_every: int | None = None
+    validation_examples: int | None = None
+    validation_beams: int = 1
+    metric_for_best: Literal["bleu", "chrf", "exact_match", "loss"] = "bleu"
+    patience: int | None = None
+    num_averaged: int = 1
+    averaging: Literal["last", "best"] = "last"
+    log_every: int = 50
+    report_to: list[str] = dataclasses.field(default_factory=list)
+    resume: bool = False
+
+    def __post_init__(self):
+        if self.max_tokens is None and self.batch_size is None:
+            self.max_tokens = 4096
+        if self.max_epochs is None and self.max_updates is None and self.max_minutes is None:
+            raise ValueError("Training needs an end: set `max_epochs`, `max_updates` or `max_minutes`.")
+        for name in ("gradient_accumulation_steps", "num_averaged", "log_every", "validation_beams"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"`label_smoothing` is a probability in [0, 1), got {self.label_smoothing}.")
+
+
+@dataclasses.dataclass
+class Recipe:
+    """Everything a training run is made of.
+
+    Args:
+        model (`dict`): fields of [`RnnSeq2SeqConfig`]; vocabulary sizes and special ids come from the tokenizer.
+        generation (`dict`): fields of `GenerationConfig` saved with the model.
+    """
+
+    data: DataArguments
+    training: TrainingArguments
+    tokenizer: TokenizerArguments = dataclasses.field(default_factory=TokenizerArguments)
+    model: dict[str, Any] = dataclasses.field(default_factory=dict)
+    generation: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def read_recipe(path: str | Path | None, overrides: list[str]) -> Recipe:
+    """A recipe from a YAML file and `section.key=value` words, which win.
+
+    Args:
+        path (`str`, *optional*): YAML file; nothing but the overrides if not given.
+        overrides (`list[str]`): such as `training.learning_rate=1e-3`; values are YAML.
+
+    Raises:
+        ValueError: if a name is unknown (with the nearest known one), missing, or a value has the wrong type.
+    """
+    values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) if path is not None else {}
+    if not isinstance(values, dict):
+        raise ValueError(f"A recipe must be YAML sections, got a {type(values).__name__} in {path}.")
+    for override in overrides:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise ValueError(f"Overrides are written `section.key=value`, got {override!r}.")
+        *sections, key = name.split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[key] = yaml.safe_load(value)
+    return _build(Recipe, values, "")
+
+
+def _build(cls: type[T], values: dict, where: str) -> T:
+    """A dataclass from nested dicts, its types checked and YAML's misread numbers (`1e-3`) mended."""
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+    hints = typing.get_type_hints(cls)
+    for name in values:
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(fields)}."
+            raise ValueError(f"`{where}{name}` is unknown in a recipe; {hint}")
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in values
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ValueError(f"A recipe must set {', '.join(f'`{where}{name}`' for name in missing)}.")
+    return cls(**{name: _convert(value, hints[name], f"{where}{name}") for name, value in values.items()})
+
+
+def _convert(value: Any, hint: Any, name: str) -> Any:
+    options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    for option in options:
+        if option is type(None) and value is None:
+            return None
+        if typing.get_origin(option) is Literal and value in typing.get_args(option):
+            return value
+        if dataclasses.is_dataclass(option) and isinstance(value, dict):
+            return _build(option, value, f"{name}.")
+        if option is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+            try:
+                return float(value)
+            except ValueError:
+                continue
+        plain = typing.get_origin(option) or option
+        if isinstance(plain, type) and isinstance(value, plain) and not (plain is int and isinstance(value, bool)):
+            return value
+    readable = " or ".join(_readable(option) for option in options)
+    raise ValueError(f"`{name}` must be {readable}, got {value!r}.")
+
+
+def _readable(option: Any) -> str:
+    if typing.get_origin(option) is Literal:
+        return " or ".join(map(repr, typing.get_args(option)))
+    return "None" if option is type(None) else getattr(option, "__name__", str(option))

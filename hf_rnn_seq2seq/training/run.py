@@ -1,0 +1,202 @@
+"""A recipe from start to finish: data, tokenizer, model, training, averaging, test, the folder for its users."""
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import yaml
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
+
+from ..data.batching import LengthFilter, encode_pairs
+from ..data.tokenizer_training import train_tokenizer
+from ..decoding.translation import translate
+from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
+from ..model.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
+from ..model.tokenization_rnn_seq2seq import RnnSeq2SeqTokenizer
+from .arguments import Recipe, TokenizerArguments
+from .checkpoints import load_average, save_folder
+from .curves import plot_learning_curves
+from .loop import LOG_FILE, TrainingLoop
+from .metrics import Score, score_lowercased_moses, score_texts
+
+logger = logging.getLogger(__name__)
+
+CURVES_FILE = "learning_curves.png"
+RESULTS_FILE = "results.json"
+
+
+def train(recipe: Recipe) -> dict:
+    """Run a recipe. `training.output_dir` is then a folder that `from_pretrained` loads.
+
+    Returns:
+        The facts of the run, also written to `results.json`: sizes, times, speed and scores.
+    """
+    arguments = recipe.training
+    output_dir = Path(arguments.output_dir)
+    accelerator = Accelerator(
+        mixed_precision=arguments.mixed_precision, log_with=arguments.report_to or None, project_dir=output_dir
+    )
+    set_seed(arguments.seed)
+    validation_texts = list(recipe.data.validation.pairs())
+    with accelerator.main_process_first():
+        tokenizer = _get_tokenizer(recipe, output_dir, accelerator.is_main_process)
+    length_filter = LengthFilter(
+        recipe.data.max_source_tokens, recipe.data.max_target_tokens, recipe.data.max_length_ratio
+    )
+    loop = TrainingLoop(
+        _build_model(recipe, tokenizer),
+        tokenizer,
+        lambda: length_filter(encode_pairs(recipe.data.train.pairs(), tokenizer)),
+        validation_texts,
+        arguments,
+        accelerator,
+        streaming=recipe.data.train.streaming,
+    )
+    if accelerator.is_main_process:
+        (output_dir / "recipe.yaml").write_text(yaml.safe_dump(_to_dict(recipe), sort_keys=False, allow_unicode=True))
+        if not arguments.resume:
+            (output_dir / LOG_FILE).unlink(missing_ok=True)
+    if arguments.report_to:
+        accelerator.init_trackers("hf-rnn-seq2seq")
+    start = time.perf_counter()
+    loop.run()
+    wall_seconds = time.perf_counter() - start
+    facts = _finish(recipe, loop, tokenizer, wall_seconds)
+    facts["num_dropped_pairs"] = length_filter.num_dropped
+    if accelerator.is_main_process:
+        (output_dir / RESULTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
+    accelerator.end_training()
+    return facts
+
+
+def _get_tokenizer(recipe: Recipe, output_dir: Path, is_main_process: bool) -> PreTrainedTokenizerBase:
+    """The tokenizer named by the recipe or trained on its text; the other processes load what the main one saved."""
+    arguments = recipe.tokenizer
+    if arguments.path is not None:
+        return AutoTokenizer.from_pretrained(arguments.path)
+    folder = output_dir / "tokenizer"
+    if is_main_process and not (recipe.training.resume and folder.is_dir()):
+        _train_tokenizer(recipe, arguments).save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
+
+
+def _train_tokenizer(recipe: Recipe, arguments: TokenizerArguments) -> PreTrainedTokenizerBase:
+    return train_tokenizer(
+        (source for source, _ in recipe.data.train.pairs()),
+        (target for _, target in recipe.data.train.pairs()),
+        kind=arguments.kind,
+        vocab_size=arguments.vocab_size,
+        target_vocab_size=arguments.target_vocab_size,
+        joint=arguments.joint,
+        normalization=arguments.normalization,
+        lowercase=arguments.lowercase,
+        min_frequency=arguments.min_frequency,
+    )
+
+
+def _build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> RnnSeq2SeqForConditionalGeneration:
+    """A new model for the tokenizer's vocabularies and special tokens."""
+    special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
+    bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.pad_token_id
+    has_two_sides = isinstance(tokenizer, RnnSeq2SeqTokenizer)
+    config = RnnSeq2SeqConfig(
+        **{
+            "vocab_size": len(tokenizer),
+            "decoder_vocab_size": tokenizer.target_vocab_size if has_two_sides else len(tokenizer),
+            "share_encoder_decoder_embeddings": not has_two_sides,
+            **special,
+            "bos_token_id": bos,
+            "decoder_start_token_id": bos,
+            **recipe.model,
+        }
+    )
+    model = RnnSeq2SeqForConditionalGeneration(config)
+    defaults = {"num_beams": 5, "max_new_tokens": recipe.data.max_target_tokens}
+    model.generation_config = GenerationConfig(
+        **special, bos_token_id=bos, decoder_start_token_id=bos, **{**defaults, **recipe.generation}
+    )
+    return model
+
+
+def _finish(recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBase, wall_seconds: float) -> dict:
+    """Choose between the best and the averaged weights by validation, test them, and write the final folder."""
+    arguments, keeper, progress = recipe.training, loop.keeper, loop.progress
+    model = loop.bare_model
+    beams = model.generation_config.num_beams
+    load_average(model, [keeper.path(keeper.best)])
+    chosen, validation = f"best ({keeper.best.name})", loop.validate(num_beams=beams)
+    averaged = keeper.to_average()
+    if len(averaged) > 1:
+        load_average(model, [keeper.path(checkpoint) for checkpoint in averaged])
+        candidate = loop.validate(num_beams=beams)
+        if candidate.metric(arguments.metric_for_best) >= validation.metric(arguments.metric_for_best):
+            chosen, validation = f"mean of the {arguments.averaging} {len(averaged)} checkpoints", candidate
+        else:
+            load_average(model, [keeper.path(keeper.best)])
+    facts = {
+        "weights": chosen,
+        "num_parameters": model.num_parameters(),
+        "num_training_pairs": None if loop.streaming else len(loop.train_pairs),
+        "updates": progress.update,
+        "epochs": progress.epoch,
+        "training_wall_seconds": wall_seconds,
+        "update_seconds": progress.seconds,
+        "target_tokens_per_second": progress.target_tokens / max(progress.seconds, 1e-9),
+        "source_and_target_tokens_per_second": (progress.target_tokens + progress.source_tokens)
+        / max(progress.seconds, 1e-9),
+        "seed": arguments.seed,
+        "num_processes": loop.accelerator.num_processes,
+        "hardware": _describe_hardware(loop.accelerator.device),
+        "mixed_precision": arguments.mixed_precision,
+        "num_beams": beams,
+        "validation": {"loss": validation.loss, "perplexity": validation.perplexity, **validation.scores},
+    }
+    if not loop.accelerator.is_main_process:
+        return facts
+    if recipe.data.test is not None:
+        facts["test"] = [score.to_dict() for score in _test(recipe, model, tokenizer)]
+        facts["test_set"] = str(recipe.data.test)
+    output_dir = Path(arguments.output_dir)
+    save_folder(output_dir, model, tokenizer)
+    plot_learning_curves(output_dir / LOG_FILE, output_dir / CURVES_FILE)
+    return facts
+
+
+def _test(recipe: Recipe, model, tokenizer: PreTrainedTokenizerBase) -> list[Score]:
+    sources, references = zip(*recipe.data.test.pairs(), strict=True)
+    hypotheses = [best[0].text for best in translate(model, tokenizer, sources, batch_size=64)]
+    Path(recipe.training.output_dir, "test_translations.txt").write_text("\n".join(hypotheses) + "\n", encoding="utf-8")
+    return score_test_set(hypotheses, references, recipe.data.target_language)
+
+
+def score_test_set(
+    hypotheses: Sequence[str], references: Sequence[str], target_language: str | None
+) -> list[Score]:
+    """Every score this package reports; lower-cased Moses BLEU only where the language is known."""
+    scores = score_texts(hypotheses, references)
+    if target_language is not None:
+        scores.append(score_lowercased_moses(hypotheses, references, target_language))
+    return scores
+
+
+def _describe_hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{torch.get_num_threads()} threads of {platform.processor() or platform.machine()}"
+
+
+def _to_dict(recipe: Recipe) -> dict:
+    import dataclasses
+
+    def clean(value):
+        if isinstance(value, dict):
+            return {key: clean(entry) for key, entry in value.items() if entry is not None and key != "skipped"}
+        return value
+
+    return clean(dataclasses.asdict(recipe))
