@@ -1,24 +1,231 @@
-"""The command `hf-rnn-seq2seq` and its sub-commands."""
+"""The command `hf-rnn-seq2seq`: train, translate, evaluate, and look at attention."""
 
 import argparse
+import json
 import sys
+from collections.abc import Callable
+from pathlib import Path
+
+# sub-commands import what they need when they run: `--help` answers at once
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point of the command; returns the exit status."""
+    """Entry point of the command.
+
+    Args:
+        argv (`list[str]`, *optional*): words after the command's name, `sys.argv[1:]` if not given.
+
+    Returns:
+        Exit status: 0, or 1 after a message to standard error that says what is wrong with the input.
+    """
     parser = argparse.ArgumentParser(prog="hf-rnn-seq2seq", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    p = commands.add_parser("train")
-    p.add_argument("recipe", nargs="?")
-    p.add_argument("overrides", nargs="*")
-    args = parser.parse_args(argv)
-    from .allocator import keep_freed_memory
-    keep_freed_memory()
+    commands = parser.add_subparsers(metavar="command", required=True)
+    for add in (_add_train, _add_translate, _add_evaluate, _add_attention):
+        add(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except (ValueError, OSError, FloatingPointError) as error:
+        sys.stderr.write(f"hf-rnn-seq2seq: {error}\n")
+        return 1
+
+
+def _add_command(commands, name: str, run: Callable, description: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=description, description=description)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_train(commands) -> None:
+    parser = _add_command(commands, "train", _train, "Train a model and its tokenizer by a recipe.")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="recipe.yaml | section.key=value",
+        help="a recipe and settings that override it, for example training.learning_rate=1e-3",
+    )
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    _prepare_process()
+    from .hub.card import write_model_card
     from .training.arguments import read_recipe
     from .training.run import train
-    facts = train(read_recipe(args.recipe, args.overrides))
-    sys.stdout.write(str(facts) + "\n")
+
+    recipes = [word for word in arguments.words if "=" not in word]
+    if len(recipes) > 1:
+        raise ValueError(f"One recipe at a time, got {', '.join(recipes)}.")
+    recipe = read_recipe(recipes[0] if recipes else None, [word for word in arguments.words if "=" in word])
+    facts = train(recipe)
+    if facts is None:
+        return 0
+    folder = Path(recipe.training.output_dir)
+    write_model_card(folder, example=next(recipe.data.validation.pairs())[0])
+    _say(f"validation: {_one_line(facts['validation'].items())}")
+    if "test" in facts:
+        _say(f"test: {_one_line((score['name'], score['value']) for score in facts['test'])}")
+    _say(
+        f"{facts['updates']:,} updates, {facts['training_wall_seconds'] / 60:.1f} minutes, "
+        f"{facts['target_tokens_per_second']:,.0f} target tokens/s; weights: {facts['weights']}"
+    )
+    _say(f"model, tokenizer, card, log and learning curves are in {folder}")
     return 0
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="folder or Hub id of a trained model")
+    parser.add_argument("--device", default=None, help="such as cpu or cuda; a GPU if there is one")
+    parser.add_argument("--batch-size", type=int, default=32, help="sentences decoded at a time (%(default)s)")
+    parser.add_argument("--num-beams", type=int, help="beam width, 1 is greedy; as saved with the model if not given")
+    parser.add_argument("--max-new-tokens", type=int, help="longest output; as saved with the model if not given")
+
+
+def _add_translate(commands) -> None:
+    parser = _add_command(commands, "translate", _translate, "Translate lines of text.")
+    _add_model(parser)
+    parser.add_argument("--input", type=Path, help="text file, one sentence a line; standard input if not given")
+    parser.add_argument("--output", type=Path, help="file to write; standard output if not given")
+    parser.add_argument(
+        "--n-best",
+        type=int,
+        default=1,
+        help="translations of each line, as `line number, score, text` separated by tabs",
+    )
+    parser.add_argument("--chunk-size", type=int, default=1000, help="lines read and sorted at a time (%(default)s)")
+
+
+def _translate(arguments: argparse.Namespace) -> int:
+    _prepare_process()
+    from tqdm.auto import tqdm
+
+    from .decoding.translation import read_chunks, translate
+
+    model, tokenizer = _load(arguments)
+    options = _generate_options(arguments)
+    if arguments.n_best > 1:
+        options["num_return_sequences"] = arguments.n_best
+        options.setdefault("num_beams", max(arguments.n_best, model.generation_config.num_beams))
+    source = arguments.input.open(encoding="utf-8", newline="\n") if arguments.input else sys.stdin
+    number = 0
+    with _output(arguments.output) as target, tqdm(desc="translating", unit="line", disable=None) as bar:
+        for chunk in read_chunks(source, arguments.chunk_size):
+            results = translate(
+                model, tokenizer, chunk, batch_size=arguments.batch_size, report_progress=bar.update, **options
+            )
+            for hypotheses in results:
+                number += 1
+                for hypothesis in hypotheses:
+                    is_listed = arguments.n_best > 1
+                    score = "" if hypothesis.score is None else f"{hypothesis.score:.4f}"
+                    target.write(f"{number}\t{score}\t{hypothesis.text}\n" if is_listed else f"{hypothesis.text}\n")
+            target.flush()
+    return 0
+
+
+def _add_evaluate(commands) -> None:
+    parser = _add_command(commands, "evaluate", _evaluate, "Translate a test set and score it with sacreBLEU.")
+    _add_model(parser)
+    for name, meaning in (
+        ("dataset", "Hub id, folder, or dates (the built-in corpus)"),
+        ("split", "split of the dataset"),
+        ("file", ".json, .jsonl, .csv, .tsv or .parquet with both sides"),
+        ("source-file", "plain text, one sentence a line"),
+        ("target-file", "its reference translations"),
+        ("source", "column or language of the source"),
+        ("target", "column or language of the target"),
+    ):
+        parser.add_argument(f"--{name}", help=meaning)
+    parser.add_argument("--max-examples", type=int, help="only the first pairs")
+    parser.add_argument("--language", help="target language, adds lower-cased BLEU on Moses tokens")
+    parser.add_argument("--json", type=Path, help="also write scores, signatures and settings to this file")
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    _prepare_process()
+    from tqdm.auto import tqdm
+
+    from .data.parallel_text import ParallelText
+    from .decoding.translation import translate
+    from .training.run import score_test_set
+
+    names = ("dataset", "split", "file", "source_file", "target_file", "source", "target", "max_examples")
+    given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
+    text = ParallelText(**{"split": "test", **given})
+    sources, references = zip(*text.pairs(), strict=True)
+    model, tokenizer = _load(arguments)
+    options = _generate_options(arguments)
+    with tqdm(total=len(sources), desc="translating", unit="line", disable=None) as bar:
+        results = translate(
+            model, tokenizer, sources, batch_size=arguments.batch_size, report_progress=bar.update, **options
+        )
+    scores = score_test_set([best[0].text for best in results], references, arguments.language)
+    _say(f"{text}: {_one_line((score.name, score.value) for score in scores)}")
+    if arguments.json:
+        facts = {
+            "test_set": str(text),
+            "num_examples": len(sources),
+            "model": arguments.model,
+            "generation": {**model.generation_config.to_diff_dict(), **options},
+            "num_unfinished": sum(not best[0].is_finished for best in results),
+            "scores": [score.to_dict() for score in scores],
+        }
+        arguments.json.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 0
+
+
+def _add_attention(commands) -> None:
+    parser = _add_command(commands, "attention", _attention, "Draw where a model looks while it translates.")
+    _add_model(parser)
+    parser.add_argument("text", help="source sentence")
+    parser.add_argument("--target", help="a translation to look at, in place of the model's own")
+    parser.add_argument("--output", type=Path, default=Path("attention.png"), help="PNG to write (%(default)s)")
+
+
+def _attention(arguments: argparse.Namespace) -> int:
+    from .decoding.attention_map import map_attention, plot_attention
+
+    model, tokenizer = _load(arguments)
+    attention = map_attention(model, tokenizer, arguments.text, arguments.target, **_generate_options(arguments))
+    plot_attention(attention, arguments.output)
+    _say(f"{attention.text}\nattention map: {arguments.output}")
+    return 0
+
+
+def _prepare_process() -> None:
+    from transformers.utils import logging
+
+    from .allocator import keep_freed_memory
+
+    keep_freed_memory()
+    logging.disable_progress_bar()
+
+
+def _load(arguments: argparse.Namespace):
+    import torch
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+    return AutoModelForSeq2SeqLM.from_pretrained(arguments.model).to(device).eval(), tokenizer
+
+
+def _generate_options(arguments: argparse.Namespace) -> dict:
+    options = {"num_beams": arguments.num_beams, "max_new_tokens": arguments.max_new_tokens}
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _output(path: Path | None):
+    import contextlib
+
+    return contextlib.nullcontext(sys.stdout) if path is None else path.open("w", encoding="utf-8")
+
+
+def _one_line(scores) -> str:
+    return ", ".join(f"{name} {value:.2f}" for name, value in scores)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
 
 
 if __name__ == "__main__":

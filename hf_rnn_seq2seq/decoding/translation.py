@@ -80,7 +80,9 @@ def _generate(model, tokenizer, batch, options: dict) -> list[Hypothesis]:
     # the first token is where decoding starts, which may be the same as the end
     is_finished = torch.isin(sequences[:, 1:], eos).any(1).tolist()
     texts = tokenizer.batch_decode(sequences, skip_special_tokens=True)
-    return [Hypothesis(text.strip(), score, done) for text, score, done in zip(texts, scores, is_finished, strict=True)]
+    return [
+        Hypothesis(text.strip(), score, done) for text, score, done in zip(texts, scores, is_finished, strict=True)
+    ]
 
 
 def read_chunks(lines: Iterator[str], size: int) -> Iterator[list[str]]:

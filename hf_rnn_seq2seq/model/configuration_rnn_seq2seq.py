@@ -92,11 +92,11 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
             self.attention_size = self.decoder_hidden_size
         if self.readout_size is None:
             self.readout_size = self.embedding_size if self.tie_word_embeddings else self.decoder_hidden_size
-        if self.embedding_init_std is None:
-            self.embedding_init_std = self.embedding_size**-0.5
         super().__post_init__(**kwargs)
         self._refuse_bad_numbers()
         self._refuse_contradictions()
+        if self.embedding_init_std is None:
+            self.embedding_init_std = self.embedding_size**-0.5
 
     @property
     def memory_size(self) -> int:

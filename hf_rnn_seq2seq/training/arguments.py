@@ -193,9 +193,7 @@ def _build(cls: type[T], values: dict, where: str) -> T:
     missing = [
         name
         for name, field in fields.items()
-        if name not in values
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
+        if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise ValueError(f"A recipe must set {', '.join(f'`{where}{name}`' for name in missing)}.")

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -283,8 +284,10 @@ class TrainingLoop:
     def _report(self, bar: tqdm, loss: float, rate: float, norm: float, speed: float) -> None:
         """Progress bar at every update, a line of the log now and then."""
         progress = self.progress
+        bar.set_postfix_str(
+            f"epoch {progress.epoch + 1}, loss {loss:.3f}, {speed:,.0f} target tokens/s", refresh=False
+        )
         bar.update()
-        bar.set_postfix_str(f"epoch {progress.epoch + 1}, loss {loss:.3f}, {speed:,.0f} target tokens/s")
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"The loss became {loss} at update {progress.update}; lower `learning_rate`, or train with "
@@ -378,5 +381,7 @@ class TrainingLoop:
             initial=self.progress.update,
             desc="training",
             unit="update",
+            # a log file wants few lines, a person at a terminal wants to see it move
+            mininterval=0.2 if sys.stderr.isatty() else 30,
             disable=not self.accelerator.is_local_main_process,
         )

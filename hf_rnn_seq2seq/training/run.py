@@ -171,13 +171,13 @@ def _finish(recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBa
 def _test(recipe: Recipe, model, tokenizer: PreTrainedTokenizerBase) -> list[Score]:
     sources, references = zip(*recipe.data.test.pairs(), strict=True)
     hypotheses = [best[0].text for best in translate(model, tokenizer, sources, batch_size=64)]
-    Path(recipe.training.output_dir, "test_translations.txt").write_text("\n".join(hypotheses) + "\n", encoding="utf-8")
+    Path(recipe.training.output_dir, "test_translations.txt").write_text(
+        "\n".join(hypotheses) + "\n", encoding="utf-8"
+    )
     return score_test_set(hypotheses, references, recipe.data.target_language)
 
 
-def score_test_set(
-    hypotheses: Sequence[str], references: Sequence[str], target_language: str | None
-) -> list[Score]:
+def score_test_set(hypotheses: Sequence[str], references: Sequence[str], target_language: str | None) -> list[Score]:
     """Every score this package reports; lower-cased Moses BLEU only where the language is known."""
     scores = score_texts(hypotheses, references)
     if target_language is not None:

@@ -1,0 +1,46 @@
+"""Configuration: derived sizes, contradictions, round trip."""
+
+import pytest
+
+from hf_rnn_seq2seq import RnnSeq2SeqConfig
+
+
+def test_derived_sizes_follow_the_given_ones():
+    config = RnnSeq2SeqConfig(vocab_size=100, embedding_size=64, encoder_hidden_size=32, decoder_hidden_size=48)
+    assert (config.decoder_vocab_size, config.memory_size, config.attention_size) == (100, 64, 48)
+    assert config.readout_size == 64
+    assert config.embedding_init_std == 0.125
+    assert RnnSeq2SeqConfig(tie_word_embeddings=False, decoder_hidden_size=48).readout_size == 48
+    assert RnnSeq2SeqConfig(bidirectional=False, encoder_hidden_size=32).memory_size == 32
+
+
+def test_saved_config_is_the_same_after_loading(tmp_path):
+    config = RnnSeq2SeqConfig(vocab_size=50, cell_type="gru", decoder_type="bahdanau", attention_type="additive")
+    config.save_pretrained(tmp_path)
+    assert RnnSeq2SeqConfig.from_pretrained(tmp_path).to_dict() == config.to_dict()
+
+
+def test_transformers_names_reach_our_fields():
+    config = RnnSeq2SeqConfig(decoder_hidden_size=48, num_decoder_layers=3)
+    assert (config.hidden_size, config.num_hidden_layers) == (48, 3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"embedding_size": 0}, "`embedding_size` must be at least 1, got 0"),
+        ({"layer_dropout": 1.0}, r"`layer_dropout` is a probability in \[0, 1\), got 1.0"),
+        ({"pad_token_id": 10000}, "`pad_token_id` must be an id of both vocabularies, got 10000"),
+        ({"decoder_vocab_size": 9}, "`share_encoder_decoder_embeddings=True` needs one vocabulary"),
+        ({"readout_size": 99}, "`tie_word_embeddings=True` needs features as wide as an embedding"),
+        ({"attention_type": "dot", "encoder_hidden_size": 99}, "`attention_type='dot'` compares"),
+    ],
+)
+def test_contradictions_are_refused_with_a_way_out(fields, message):
+    with pytest.raises(ValueError, match=message):
+        RnnSeq2SeqConfig(**fields)
+
+
+def test_unknown_choice_is_refused():
+    with pytest.raises(Exception, match="cell_type"):
+        RnnSeq2SeqConfig(cell_type="transformer")

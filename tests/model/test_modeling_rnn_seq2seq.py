@@ -1,0 +1,345 @@
+"""The whole model: its plain-loop twin, padding, cache, generation, the transformers contract."""
+
+import itertools
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
+
+from hf_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration, RnnSeq2SeqModel
+from tests import reference
+from tests.conftest import build_model, pad
+
+SOURCES = [[4, 5, 6, 7, 2], [8, 9, 2], [10, 2]]
+TARGETS = [[5, 4, 2], [7, 8, 9, 11, 2], [12, 2]]
+
+
+def encode_batch(side="right", extra=0):
+    ids, mask = pad(SOURCES, side, extra)
+    labels, _ = pad(TARGETS, value=-100)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def test_model_equals_plain_loop_with_gradients(cell_type, decoder_type, attention_type):
+    model = build_model(cell_type=cell_type, decoder_type=decoder_type, attention_type=attention_type)
+    batch = encode_batch()
+    outputs = model(**batch, output_attentions=True)
+    loss, num_labels = 0.0, 0
+    for row, (source, target) in enumerate(zip(SOURCES, TARGETS, strict=True)):
+        decoder_ids = [model.config.decoder_start_token_id, *target[:-1]]
+        log_probabilities, weights = reference.log_probabilities(model, source, decoder_ids)
+        torch.testing.assert_close(
+            outputs.logits[row, : len(target)].log_softmax(-1), log_probabilities, rtol=0, atol=1e-11
+        )
+        torch.testing.assert_close(
+            outputs.cross_attentions[0][row, 0, : len(target), : len(source)], weights, rtol=0, atol=1e-11
+        )
+        loss = loss - sum(log_probabilities[step, token] for step, token in enumerate(target))
+        num_labels += len(target)
+    # transformers computes losses in float32
+    torch.testing.assert_close(outputs.loss.double(), (loss / num_labels).detach(), rtol=0, atol=1e-6)
+    ours = model.loss_function(outputs.logits, batch["labels"], vocab_size=13)
+    assert ours == outputs.loss
+    exact = torch.nn.functional.cross_entropy(outputs.logits.flatten(0, 1), batch["labels"].flatten())
+    names, parameters = zip(*model.named_parameters(), strict=True)
+    actual = torch.autograd.grad(exact, parameters)
+    twin = torch.autograd.grad(loss / num_labels, parameters)
+    for name, one, other in zip(names, actual, twin, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_unidirectional_encoder_equals_plain_loop(cell_type):
+    model = build_model(cell_type=cell_type, bidirectional=False, encoder_hidden_size=6, num_decoder_layers=1)
+    logits = model(**encode_batch()).logits
+    expected, _ = reference.log_probabilities(model, SOURCES[1], [1, *TARGETS[1][:-1]])
+    torch.testing.assert_close(logits[1].log_softmax(-1), expected, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_batch_equals_single_sentences(cell_type, decoder_type, side):
+    model = build_model(cell_type=cell_type, decoder_type=decoder_type)
+    batch = encode_batch(side, extra=2)
+    outputs = model(**batch, output_attentions=True)
+    for row, source in enumerate(SOURCES):
+        alone = model(
+            input_ids=torch.tensor([source]),
+            decoder_input_ids=model.prepare_decoder_input_ids_from_labels(batch["labels"][row : row + 1]),
+            output_attentions=True,
+        )
+        real = batch["attention_mask"][row].bool()
+        torch.testing.assert_close(outputs.logits[row], alone.logits[0], rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            outputs.encoder_last_hidden_state[row, real], alone.encoder_last_hidden_state[0], rtol=0, atol=1e-12
+        )
+        torch.testing.assert_close(
+            outputs.cross_attentions[0][row, 0][:, real], alone.cross_attentions[0][0, 0], rtol=0, atol=1e-12
+        )
+        assert (outputs.cross_attentions[0][row, 0][:, ~real] == 0).all()
+
+
+def test_holes_in_the_mask_are_skipped():
+    model = build_model()
+    mask = torch.tensor([[1, 0, 1, 1, 0]])
+    labels = torch.tensor([[5, 2]])
+    with_holes = model(input_ids=torch.tensor([[4, 9, 5, 2, 9]]), attention_mask=mask, labels=labels)
+    without = model(input_ids=torch.tensor([[4, 5, 2]]), labels=labels)
+    torch.testing.assert_close(with_holes.logits, without.logits, rtol=0, atol=1e-12)
+
+
+def test_row_of_padding_only_is_finite_and_does_not_depend_on_its_neighbours(cell_type, decoder_type):
+    model = build_model(cell_type=cell_type, decoder_type=decoder_type)
+    ids, mask = pad([SOURCES[0], []])
+    labels = torch.tensor([[5, 2], [5, 2]])
+    both = model(input_ids=ids, attention_mask=mask, labels=labels)
+    narrow = model(input_ids=ids[1:, :1], attention_mask=mask[1:, :1], labels=labels[1:])
+    torch.testing.assert_close(both.logits[1:], narrow.logits, rtol=0, atol=1e-12)
+    both.loss.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_steps_with_cache_equal_the_whole_target(cell_type, decoder_type, attention_type):
+    model = build_model(cell_type=cell_type, decoder_type=decoder_type, attention_type=attention_type)
+    batch = encode_batch("left")
+    decoder_ids = model.prepare_decoder_input_ids_from_labels(batch.pop("labels"))
+    whole = model(**batch, decoder_input_ids=decoder_ids).logits
+    encoder_outputs = model.get_encoder()(**batch)
+    cache, steps = None, []
+    for chunk in decoder_ids.split([1, 2, 1, 1], dim=1):
+        outputs = model(
+            encoder_outputs=encoder_outputs,
+            attention_mask=batch["attention_mask"],
+            decoder_input_ids=chunk,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache = outputs.past_key_values
+        steps.append(outputs.logits)
+    torch.testing.assert_close(torch.cat(steps, dim=1), whole, rtol=0, atol=1e-12)
+    assert cache.get_seq_length() == decoder_ids.shape[1]
+
+
+def test_tuple_and_embedding_inputs_equal_the_usual_ones(cell_type):
+    model = build_model(cell_type=cell_type)
+    batch = encode_batch()
+    usual = model(**batch)
+    as_tuple = model(**batch, return_dict=False)
+    torch.testing.assert_close(as_tuple[0], usual.loss)
+    torch.testing.assert_close(as_tuple[1], usual.logits)
+    encoder = model.get_encoder()
+    inputs = {"attention_mask": batch["attention_mask"], "labels": batch["labels"]}
+    encoded = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], return_dict=False)
+    torch.testing.assert_close(model(encoder_outputs=encoded, **inputs).logits, usual.logits)
+    embeds = encoder.embed_tokens(batch["input_ids"])
+    torch.testing.assert_close(model(inputs_embeds=embeds, **inputs).logits, usual.logits)
+    shifted = model.prepare_decoder_input_ids_from_labels(batch["labels"])
+    decoder_embeds = model.get_decoder().embed_tokens(shifted)
+    torch.testing.assert_close(model(**batch, decoder_inputs_embeds=decoder_embeds).logits, usual.logits)
+
+
+def test_hidden_states_are_embeddings_and_every_layer(decoder_type):
+    model = build_model(decoder_type=decoder_type)
+    outputs = model(**encode_batch("left"), output_hidden_states=True)
+    assert [tuple(h.shape) for h in outputs.encoder_hidden_states] == [(3, 5, 5), (3, 5, 6), (3, 5, 6)]
+    assert [tuple(h.shape) for h in outputs.decoder_hidden_states] == [(3, 5, 5), (3, 5, 6), (3, 5, 6)]
+    torch.testing.assert_close(outputs.encoder_hidden_states[-1], outputs.encoder_last_hidden_state)
+
+
+def test_labels_are_shifted_right_and_padding_is_not_minus_100():
+    model = build_model()
+    shifted = model.prepare_decoder_input_ids_from_labels(torch.tensor([[5, 4, 2], [7, 2, -100]]))
+    assert shifted.tolist() == [[1, 5, 4], [1, 7, 2]]
+    shifted = model.prepare_decoder_input_ids_from_labels(torch.tensor([[7, 2, -100, -100]]))
+    assert shifted.tolist() == [[1, 7, 2, 0]]
+
+
+def test_num_items_in_batch_makes_accumulation_exact():
+    model = build_model()
+    batch = encode_batch()
+    whole = model(**batch).loss
+    num_items = (batch["labels"] != -100).sum()
+    parts = sum(
+        model(**{name: tensor[row : row + 1] for name, tensor in batch.items()}, num_items_in_batch=num_items).loss
+        for row in range(3)
+    )
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def greedy_by_hand(model, source, max_new_tokens):
+    tokens = [model.config.decoder_start_token_id]
+    while len(tokens) <= max_new_tokens and tokens[-1] != model.config.eos_token_id:
+        log_probabilities, _ = reference.log_probabilities(model, source, tokens)
+        tokens.append(int(log_probabilities[-1].argmax()))
+    return tokens
+
+
+def test_greedy_equals_step_by_step_argmax(cell_type, decoder_type):
+    model = build_model(cell_type=cell_type, decoder_type=decoder_type)
+    ids, mask = pad(SOURCES, "left")
+    generated = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=6, do_sample=False)
+    for row, source in enumerate(SOURCES):
+        expected = greedy_by_hand(model, source, 6)
+        assert generated[row, : len(expected)].tolist() == expected
+
+
+@torch.no_grad()
+def test_beam_search_as_wide_as_the_space_finds_the_best_of_all_sequences(cell_type, decoder_type):
+    model = build_model(cell_type=cell_type, decoder_type=decoder_type, vocab_size=5)
+    source, length = [3, 4, 2], 3
+    best, best_score = None, -float("inf")
+    for tokens in itertools.product(range(5), repeat=length):
+        ended = [place for place, token in enumerate(tokens) if token == 2]
+        if ended and any(token != 0 for token in tokens[ended[0] + 1 :]):
+            continue  # nothing but padding may follow the end
+        tokens = tokens[: ended[0] + 1] if ended else tokens
+        log_probabilities, _ = reference.log_probabilities(model, source, [1, *tokens[:-1]])
+        score = sum(float(log_probabilities[step, token]) for step, token in enumerate(tokens)) / len(tokens)
+        if score > best_score:
+            best, best_score = [1, *tokens], score
+    output = model.generate(
+        input_ids=torch.tensor([source]),
+        num_beams=125,
+        max_new_tokens=length,
+        length_penalty=1.0,
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    assert output.sequences[0, : len(best)].tolist() == best
+    assert float(output.sequences_scores[0]) == pytest.approx(best_score, abs=1e-5)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_beam_search_does_not_depend_on_the_batch(cell_type, decoder_type, side):
+    model = build_model(cell_type=cell_type, decoder_type=decoder_type).float()
+    options = {"num_beams": 3, "max_new_tokens": 8, "return_dict_in_generate": True, "output_scores": True}
+    ids, mask = pad(SOURCES[::-1], side, extra=3)
+    together = model.generate(input_ids=ids, attention_mask=mask, **options)
+    for row, source in enumerate(SOURCES[::-1]):
+        alone = model.generate(input_ids=torch.tensor([source]), **options)
+        width = alone.sequences.shape[1]
+        assert together.sequences[row, :width].tolist() == alone.sequences[0].tolist()
+        torch.testing.assert_close(together.sequences_scores[row], alone.sequences_scores[0], rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_beam_scores_are_log_probabilities_of_the_returned_sequences(decoder_type):
+    model = build_model(decoder_type=decoder_type)
+    output = model.generate(
+        input_ids=torch.tensor([SOURCES[0]]),
+        num_beams=4,
+        num_return_sequences=4,
+        max_new_tokens=5,
+        return_dict_in_generate=True,
+        output_scores=True,
+    )
+    assert len({tuple(sequence.tolist()) for sequence in output.sequences}) == 4
+    for sequence, score in zip(output.sequences, output.sequences_scores, strict=True):
+        tokens = sequence[1:].tolist()
+        tokens = tokens[: tokens.index(2) + 1] if 2 in tokens else tokens
+        log_probabilities, _ = reference.log_probabilities(model, SOURCES[0], [1, *tokens[:-1]])
+        total = sum(float(log_probabilities[step, token]) for step, token in enumerate(tokens))
+        assert float(score) == pytest.approx(total / len(tokens), abs=1e-5)
+
+
+def test_sampling_with_several_sequences_and_attentions():
+    model = build_model()
+    ids, mask = pad(SOURCES)
+    output = model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        do_sample=True,
+        num_return_sequences=2,
+        max_new_tokens=4,
+        return_dict_in_generate=True,
+        output_attentions=True,
+        output_logits=True,
+    )
+    assert output.sequences.shape[0] == 6
+    for (weights,) in output.cross_attentions:
+        assert weights.shape == (6, 1, 1, 5)
+        torch.testing.assert_close(weights.sum(-1), torch.ones(6, 1, 1, dtype=torch.float64))
+    again = model.compute_transition_scores(output.sequences, output.logits, normalize_logits=True)
+    assert (again <= 0).all()
+
+
+TIES = list(itertools.product([True, False], repeat=2))
+
+
+@pytest.mark.parametrize(("tie_word_embeddings", "share_encoder_decoder_embeddings"), TIES)
+def test_saved_model_loads_by_auto_classes_with_its_ties(
+    tmp_path, tie_word_embeddings, share_encoder_decoder_embeddings
+):
+    model = build_model(
+        tie_word_embeddings=tie_word_embeddings,
+        share_encoder_decoder_embeddings=share_encoder_decoder_embeddings,
+        decoder_vocab_size=13 if share_encoder_decoder_embeddings else 17,
+    )
+    source, target, output = (
+        model.model.encoder.embed_tokens.weight,
+        model.model.decoder.embed_tokens.weight,
+        model.lm_head.weight,
+    )
+    assert (source is target) == share_encoder_decoder_embeddings
+    assert (target is output) == tie_word_embeddings
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path, dtype=torch.float64)
+    assert type(loaded) is RnnSeq2SeqForConditionalGeneration
+    assert (loaded.lm_head.weight is loaded.model.decoder.embed_tokens.weight) == tie_word_embeddings
+    assert (
+        loaded.model.decoder.embed_tokens.weight is loaded.model.encoder.embed_tokens.weight
+    ) == share_encoder_decoder_embeddings
+    batch = encode_batch()
+    torch.testing.assert_close(loaded(**batch).logits, model(**batch).logits, rtol=0, atol=1e-14)
+    assert type(AutoConfig.from_pretrained(tmp_path)) is type(model.config)
+    assert type(AutoModel.from_pretrained(tmp_path)) is RnnSeq2SeqModel
+
+
+def test_encoder_outputs_without_final_states_are_refused():
+    model = build_model()
+    memory = torch.zeros(1, 3, 6, dtype=torch.float64)
+    with pytest.raises(ValueError, match="must carry the encoder's final states"):
+        model(encoder_outputs=(memory,), labels=torch.tensor([[5, 2]]))
+
+
+def test_foreign_cache_is_refused():
+    from transformers import DynamicCache
+
+    model = build_model()
+    with pytest.raises(ValueError, match="must be a `RnnSeq2SeqCache`, got DynamicCache"):
+        model(**encode_batch(), past_key_values=DynamicCache())
+
+
+def test_missing_or_double_inputs_are_refused():
+    model = build_model()
+    with pytest.raises(ValueError, match="Exactly one of `input_ids` or `inputs_embeds` must be given, got neither"):
+        model(labels=torch.tensor([[5, 2]]))
+    with pytest.raises(ValueError, match="`decoder_input_ids` or `decoder_inputs_embeds` must be given, got neither"):
+        model(input_ids=torch.tensor([[5, 2]]))
+
+
+def test_training_needs_start_and_padding_ids():
+    model = build_model()
+    model.config.decoder_start_token_id = None
+    with pytest.raises(ValueError, match="must be set to train, got None and 0"):
+        model(**encode_batch())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_model_generates_and_trains(decoder_type, dtype):
+    model = build_model(decoder_type=decoder_type).to(dtype)
+    batch = encode_batch()
+    loss = model(**batch).loss
+    loss.backward()
+    assert loss.isfinite()
+    generated = model.generate(
+        input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], num_beams=2, max_new_tokens=5
+    )
+    assert generated.shape[0] == 3
+
+
+def test_dropout_acts_in_training_only(decoder_type):
+    model = build_model(decoder_type=decoder_type, embedding_dropout=0.5, layer_dropout=0.5, output_dropout=0.5)
+    batch = encode_batch()
+    torch.testing.assert_close(model(**batch).logits, model(**batch).logits, rtol=0, atol=0)
+    model.train()
+    assert not torch.equal(model(**batch).logits, model(**batch).logits)
