@@ -102,7 +102,8 @@ def _translate(arguments: argparse.Namespace) -> int:
 
     model, tokenizer = _load(arguments)
     options = _generate_options(arguments)
-    if arguments.n_best > 1:
+    is_listed = arguments.n_best > 1
+    if is_listed:
         options["num_return_sequences"] = arguments.n_best
         options.setdefault("num_beams", max(arguments.n_best, model.generation_config.num_beams))
     source = arguments.input.open(encoding="utf-8", newline="\n") if arguments.input else sys.stdin
@@ -110,12 +111,17 @@ def _translate(arguments: argparse.Namespace) -> int:
     with _output(arguments.output) as target, tqdm(desc="translating", unit="line", disable=None) as bar:
         for chunk in read_chunks(source, arguments.chunk_size):
             results = translate(
-                model, tokenizer, chunk, batch_size=arguments.batch_size, report_progress=bar.update, **options
+                model,
+                tokenizer,
+                chunk,
+                batch_size=arguments.batch_size,
+                with_scores=is_listed,
+                report_progress=bar.update,
+                **options,
             )
             for hypotheses in results:
                 number += 1
                 for hypothesis in hypotheses:
-                    is_listed = arguments.n_best > 1
                     score = "" if hypothesis.score is None else f"{hypothesis.score:.4f}"
                     target.write(f"{number}\t{score}\t{hypothesis.text}\n" if is_listed else f"{hypothesis.text}\n")
             target.flush()

@@ -96,9 +96,13 @@ class ParallelText:
         from datasets import Dataset, IterableDataset
 
         if self.streaming:
-            return IterableDataset.from_generator(lambda: ({"source": s, "target": t} for s, t in self.pairs()))
-        sources, targets = zip(*self.pairs(), strict=True) if (pairs := list(self.pairs())) and pairs else ((), ())
-        return Dataset.from_dict({"source": sources, "target": targets})
+            return IterableDataset.from_generator(self._rows)
+        pairs = list(self.pairs())
+        return Dataset.from_dict({"source": [s for s, _ in pairs], "target": [t for _, t in pairs]})
+
+    def _rows(self) -> Iterator[dict[str, str]]:
+        for source, target in self.pairs():
+            yield {"source": source, "target": target}
 
     def _skip(self, what: str, reason: str) -> None:
         if not self.skip_bad_lines:
@@ -129,8 +133,8 @@ class ParallelText:
         kinds = [_TABLE_KINDS[suffix] for suffix in path.suffixes[-2:] if suffix in _TABLE_KINDS]
         if not kinds:
             raise ValueError(
-                f"`file` must end in .tsv, {', '.join(_TABLE_KINDS)} (also .gz), got {path.name!r}; give plain text as "
-                "`source_file` and `target_file`."
+                f"`file` must end in .tsv, {', '.join(_TABLE_KINDS)} (also .gz), got {path.name!r}; give plain text "
+                "as `source_file` and `target_file`."
             )
         return load_dataset(kinds[-1], data_files=str(path), split="train", streaming=self.streaming)
 

@@ -14,7 +14,7 @@ class Hypothesis:
     Attributes:
         text (`str`): detokenised text.
         score (`float`, *optional*): what beam search ranks by: log-probability in nats divided by
-            `length ** length_penalty`; None where decoding has no such score (greedy, sampling).
+            `length ** length_penalty`; None where it was not asked for, or decoding has none (greedy, sampling).
         is_finished (`bool`): False if the length limit cut the output before `</s>`.
     """
 
@@ -29,6 +29,7 @@ def translate(
     texts: Sequence[str],
     *,
     batch_size: int = 32,
+    with_scores: bool = False,
     report_progress: Callable[[int], None] = lambda count: None,
     **generate_options,
 ) -> list[list[Hypothesis]]:
@@ -39,6 +40,7 @@ def translate(
         tokenizer: its tokenizer.
         texts: source sentences; an empty one gives an empty translation.
         batch_size (`int`): sentences decoded at a time, grouped by length.
+        with_scores (`bool`): also return beam scores, which costs some memory.
         report_progress: called with the number of sentences just finished.
         generate_options: override generation settings, for example `num_beams=5, num_return_sequences=5`.
 
@@ -52,10 +54,11 @@ def translate(
     was_training = model.training
     model.eval()
     try:
+        options = {**generate_options, "output_scores": with_scores}
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             batch = tokenizer.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt").to(model.device)
-            hypotheses = _generate(model, tokenizer, batch, generate_options)
+            hypotheses = _generate(model, tokenizer, batch, options)
             per_text = len(hypotheses) // len(chosen)
             for place, index in enumerate(chosen):
                 results[index] = hypotheses[place * per_text : (place + 1) * per_text]

@@ -40,6 +40,8 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
         output_dropout (`float`): probability of dropping an entry of the features before the output layer.
         tie_word_embeddings (`bool`): output layer and target embedding are one matrix.
         share_encoder_decoder_embeddings (`bool`): source and target embedding are one matrix.
+        scale_embedding (`bool`): multiply embeddings by `sqrt(embedding_size)` where they are read (Vaswani et al.
+            2017, section 3.4), so that a matrix small enough for the output layer still drives the recurrence.
         embedding_init_std (`float`, *optional*): standard deviation of new embeddings, `embedding_size ** -0.5` if
             not given.
 
@@ -77,6 +79,7 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
     output_dropout: float | int = 0.3
     tie_word_embeddings: bool = True
     share_encoder_decoder_embeddings: bool = True
+    scale_embedding: bool = True
     embedding_init_std: float | None = None
     is_encoder_decoder: bool = True
     use_cache: bool = True

@@ -83,6 +83,25 @@ def _gather_steps(tensor: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
     return tensor.gather(1, order[:, :, None].expand(-1, -1, tensor.shape[-1]))
 
 
+class ScaledEmbedding(nn.Embedding):
+    """Token embeddings, multiplied by a constant where they are read.
+
+    Args:
+        num_embeddings (`int`): number of tokens, V.
+        embedding_dim (`int`): width, E.
+        padding_idx (`int`, *optional*): token whose embedding stays 0.
+        scale (`float`): the constant.
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, *, scale: float):
+        super().__init__(num_embeddings, embedding_dim, padding_idx)
+        self.scale = scale
+
+    def forward(self, ids: torch.LongTensor) -> torch.Tensor:
+        """Embeddings `(..., E)` of token ids `(...)`."""
+        return super().forward(ids) * self.scale
+
+
 class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
     """Initialisation, loading and saving shared by the RNN encoder-decoder's parts."""
 
@@ -97,6 +116,8 @@ class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
     def _supports_default_dynamic_cache(cls) -> bool:
         return False
 
+    # the stock rule would close every forget gate and leave GRUs to torch
+    # trf-ignore: TRF018
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
         if isinstance(module, nn.Embedding):
@@ -122,7 +143,7 @@ class RnnSeq2SeqEncoder(RnnSeq2SeqPreTrainedModel):
 
     def __init__(self, config: RnnSeq2SeqConfig):
         super().__init__(config)
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.embedding_size, config.pad_token_id)
+        self.embed_tokens = _build_embedding(config, config.vocab_size)
         self.layers = nn.ModuleList(
             RecurrentLayer(
                 cell_type=config.cell_type,
@@ -234,7 +255,7 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
 
     def __init__(self, config: RnnSeq2SeqConfig):
         super().__init__(config)
-        self.embed_tokens = nn.Embedding(config.decoder_vocab_size, config.embedding_size, config.pad_token_id)
+        self.embed_tokens = _build_embedding(config, config.decoder_vocab_size)
         # CODEPATH: what the first layer reads besides the embedding: nothing (luong), the attentional vector of the
         # step before (input_feeding), or the context (bahdanau)
         extra_size = {"luong": 0, "input_feeding": config.readout_size, "bahdanau": config.memory_size}
@@ -391,6 +412,12 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
         return past_key_values
 
 
+def _build_embedding(config: RnnSeq2SeqConfig, num_tokens: int) -> ScaledEmbedding:
+    # CODEPATH: scaled in models trained here, unscaled in those of older toolkits
+    scale = config.embedding_size**0.5 if config.scale_embedding else 1.0
+    return ScaledEmbedding(num_tokens, config.embedding_size, config.pad_token_id, scale=scale)
+
+
 def _embed(embed_tokens: nn.Embedding, ids, embeds, *, names: str) -> torch.Tensor:
     """Exactly one of token ids and embeddings, as embeddings."""
     if (ids is None) == (embeds is None):
@@ -426,6 +453,7 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
 
     def set_input_embeddings(self, value: nn.Embedding):
         self.encoder.embed_tokens = value
+        # CODEPATH: as in __init__
         if self.config.share_encoder_decoder_embeddings:
             self.decoder.embed_tokens = value
 
@@ -497,9 +525,9 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMi
         super().__init__(config)
         # labels are not shifted against the logits; transformers names that loss after masked language models
         self.loss_type = "ForMaskedLM"
-        # CODEPATH: one matrix for all three (joint recipe), one for target and output (2-way), or none tied
         target_embedding = "model.decoder.embed_tokens.weight"
         self._tied_weights_keys = {}
+        # CODEPATH: one matrix for all three (joint recipe), one for target and output (2-way), or none tied
         if config.share_encoder_decoder_embeddings:
             self._tied_weights_keys[target_embedding] = target_embedding = "model.encoder.embed_tokens.weight"
         if config.tie_word_embeddings:

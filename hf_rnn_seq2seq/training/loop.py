@@ -226,8 +226,7 @@ class TrainingLoop:
                 batches = self.plan.stream(self.train_pairs(), progress.epoch)
             else:
                 batches = iter(self.plan.batches(self.train_pairs, progress.epoch))
-            steps = self.arguments.gradient_accumulation_steps
-            groups = iter(lambda batches=batches: list(itertools.islice(batches, steps)), [])
+            groups = _group(batches, self.arguments.gradient_accumulation_steps)
             group = next(groups, None)
             if group is None:
                 raise ValueError("The training text gave no pair; check the dataset, and the length limits in `data`.")
@@ -385,3 +384,8 @@ class TrainingLoop:
             mininterval=0.2 if sys.stderr.isatty() else 30,
             disable=not self.accelerator.is_local_main_process,
         )
+
+
+def _group(batches: Iterator[list[EncodedPair]], size: int) -> Iterator[list[list[EncodedPair]]]:
+    """Lists of `size` batches; the last may be shorter."""
+    return iter(lambda: list(itertools.islice(batches, size)), [])
