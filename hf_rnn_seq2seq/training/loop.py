@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from ..data.batching import LABEL_PADDING, BatchPlan, EncodedPair, collate, encode_pairs
 from ..decoding.translation import translate
 from .arguments import TrainingArguments
-from .checkpoints import STATE_FOLDER, CheckpointKeeper, save_folder
+from .checkpoints import STATE_FOLDER, CheckpointKeeper, load_average, save_folder
 from .learning_rate import LearningRate
 from .metrics import score_texts
 
@@ -143,6 +143,9 @@ class TrainingLoop:
         self.progress = Progress()
         self.pad_token_id = tokenizer.pad_token_id
         accelerator.register_for_checkpointing(self.learning_rate, self.progress)
+        # the checkpoint's model folder holds the weights; Accelerate's state need not repeat them
+        accelerator.register_save_state_pre_hook(lambda models, weights, folder: weights.clear())
+        accelerator.register_load_state_pre_hook(lambda models, folder: models.clear())
 
     @property
     def bare_model(self) -> PreTrainedModel:
@@ -152,7 +155,9 @@ class TrainingLoop:
     def run(self) -> None:
         """Train to the end. Validates, and writes a checkpoint, every `validate_every` updates and at the end."""
         if self.arguments.resume and self.keeper.last is not None:
-            self.accelerator.load_state(str(self.keeper.path(self.keeper.last) / STATE_FOLDER))
+            checkpoint = self.keeper.path(self.keeper.last)
+            load_average(self.bare_model, [checkpoint])
+            self.accelerator.load_state(str(checkpoint / STATE_FOLDER))
         is_due = False
         with self._progress_bar() as bar:
             for batches, ends_epoch in self._updates():

@@ -31,11 +31,12 @@ CURVES_FILE = "learning_curves.png"
 RESULTS_FILE = "results.json"
 
 
-def train(recipe: Recipe) -> dict:
+def train(recipe: Recipe) -> dict | None:
     """Run a recipe. `training.output_dir` is then a folder that `from_pretrained` loads.
 
     Returns:
-        The facts of the run, also written to `results.json`: sizes, times, speed and scores.
+        The facts of the run, also written to `results.json`: sizes, times, speed and scores. None on all processes
+        but the main one.
     """
     arguments = recipe.training
     output_dir = Path(arguments.output_dir)
@@ -72,7 +73,7 @@ def train(recipe: Recipe) -> dict:
     if accelerator.is_main_process:
         (output_dir / RESULTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
     accelerator.end_training()
-    return facts
+    return facts if accelerator.is_main_process else None
 
 
 def _get_tokenizer(recipe: Recipe, output_dir: Path, is_main_process: bool) -> PreTrainedTokenizerBase:
@@ -104,6 +105,11 @@ def _build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> RnnSeq2S
     """A new model for the tokenizer's vocabularies and special tokens."""
     special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.pad_token_id
+    for name in ("vocab_size", "decoder_vocab_size"):
+        if name in recipe.model:
+            raise ValueError(
+                f"`model.{name}` comes from the tokenizer, got {recipe.model[name]}; set it in `tokenizer`."
+            )
     has_two_sides = isinstance(tokenizer, RnnSeq2SeqTokenizer)
     config = RnnSeq2SeqConfig(
         **{

@@ -46,7 +46,9 @@ def test_n_best_lists_are_sorted_by_score(model, tokenizer):
 
 def test_greedy_has_no_score_and_progress_reaches_the_end(model, tokenizer):
     done = []
-    results = translate(model, tokenizer, TEXTS, batch_size=2, with_scores=True, report_progress=done.append, num_beams=1)
+    results = translate(
+        model, tokenizer, TEXTS, batch_size=2, with_scores=True, report_progress=done.append, num_beams=1
+    )
     assert all(hypothesis.score is None for hypotheses in results for hypothesis in hypotheses)
     assert sum(done) == len(TEXTS)
 
