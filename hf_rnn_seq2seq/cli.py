@@ -211,8 +211,12 @@ def _load(arguments: argparse.Namespace):
     from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
     device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    tokenizer = AutoTokenizer.from_pretrained(arguments.model)
-    return AutoModelForSeq2SeqLM.from_pretrained(arguments.model).to(device).eval(), tokenizer
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(arguments.model)
+        model = AutoModelForSeq2SeqLM.from_pretrained(arguments.model)
+    except OSError as error:
+        raise OSError(f"No model could be loaded from {arguments.model!r}, a folder or Hub id: {error}") from error
+    return model.to(device).eval(), tokenizer
 
 
 def _generate_options(arguments: argparse.Namespace) -> dict:

@@ -1,16 +1,11 @@
 """What many tests need: a tiny model of any kind, and batches with padding."""
 
-import os
 from pathlib import Path
 
 import pytest
 import torch
 
 from hf_rnn_seq2seq import RnnSeq2SeqConfig, RnnSeq2SeqForConditionalGeneration
-
-# nothing in these tests may reach for the network
-os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["HF_DATASETS_OFFLINE"] = "1"
 
 MULTI30K = Path(__file__).parents[2] / "shared" / "data" / "multi30k"
 

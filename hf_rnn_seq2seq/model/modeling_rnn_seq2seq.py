@@ -17,7 +17,10 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from .modeling_attention import AdditiveAttention, DotAttention, GeneralAttention
+from .modeling_bridge import Bridge
 from .modeling_cache import RnnSeq2SeqCache
+from .modeling_padding import RightPadding
+from .modeling_readout import Readout
 from .modeling_recurrence import RecurrentLayer, State, init_recurrent_weights
 
 
@@ -38,49 +41,6 @@ class RnnSeq2SeqEncoderOutput(ModelOutput):
     final_hidden: torch.Tensor | None = None
     final_cell: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
-
-
-class RightPadding:
-    """Where the real tokens of a padded batch stand, and how to bring them to the front and back.
-
-    A recurrent layer must read sentences without holes: tokens are moved to the front, read, and moved back, so that
-    left padding gives what right padding gives.
-
-    Args:
-        mask (`torch.Tensor` of shape `(B, S)`): non-zero where a source token stands.
-    """
-
-    def __init__(self, mask: torch.Tensor):
-        self.mask = mask.bool()
-        # one copy to the CPU, where packing wants the lengths
-        mask_cpu = self.mask.cpu()
-        lengths = mask_cpu.sum(1)
-        is_full = bool((lengths == mask_cpu.shape[1]).all())
-        is_on_the_right = bool((mask_cpu[:, 1:] <= mask_cpu[:, :-1]).all())
-        self.has_empty_rows = bool((lengths == 0).any())
-        # packing refuses rows without tokens: they read one padding token, which `clear_empty_rows` undoes
-        self.lengths = None if is_full else lengths.clamp(min=1)
-        order = mask_cpu.logical_not().int().argsort(dim=1, stable=True)
-        self.order = None if is_on_the_right else order.to(mask.device)
-
-    def to_front(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Move the real tokens of `tensor` `(B, S, width)` to the front of their rows."""
-        return tensor if self.order is None else _gather_steps(tensor, self.order)
-
-    def to_place(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Undo `to_front`."""
-        return tensor if self.order is None else _gather_steps(tensor, self.order.argsort(1))
-
-    def clear_empty_rows(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Set the rows of `tensor` `(B, ...)` that have no real token to 0."""
-        if not self.has_empty_rows:
-            return tensor
-        is_empty = ~self.mask.any(1)
-        return tensor.masked_fill(is_empty.view(-1, *[1] * (tensor.ndim - 1)), 0.0)
-
-
-def _gather_steps(tensor: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
-    return tensor.gather(1, order[:, :, None].expand(-1, -1, tensor.shape[-1]))
 
 
 class ScaledEmbedding(nn.Embedding):
@@ -199,53 +159,6 @@ class RnnSeq2SeqEncoder(RnnSeq2SeqPreTrainedModel):
             final_cell=final_cell[0] if final_cell else None,
             hidden_states=tuple(hidden_states) if output_hidden_states else None,
         )
-
-
-class Bridge(nn.Module):
-    """Start state of the decoder from the final state of the encoder's top layer.
-
-    Hidden: `tanh(W h + b)`, as Bahdanau et al. 2015, appendix A.2.2, but from both directions. Cell, which is not
-    bounded: `W c + b`. Every decoder layer has its own W and b.
-
-    Args:
-        memory_size (`int`): width of the encoder's final state, M.
-        hidden_size (`int`): width of a decoder layer's state, H.
-        num_layers (`int`): number of decoder layers, L.
-        has_cell (`bool`): True for LSTM.
-    """
-
-    def __init__(self, *, memory_size: int, hidden_size: int, num_layers: int, has_cell: bool):
-        super().__init__()
-        self.hidden_proj = nn.Linear(memory_size, num_layers * hidden_size)
-        self.cell_proj = nn.Linear(memory_size, num_layers * hidden_size) if has_cell else None
-        self.num_layers = num_layers
-
-    def forward(self, final_hidden: torch.Tensor, final_cell: torch.Tensor | None) -> list[State]:
-        """Start states, one for each decoder layer, from final states of shape `(B, L_encoder, M)`."""
-        tensors = [torch.tanh(self.hidden_proj(final_hidden[:, -1]))]
-        if self.cell_proj is not None:
-            tensors.append(self.cell_proj(final_cell[:, -1]))
-        return list(zip(*(tensor.chunk(self.num_layers, dim=-1) for tensor in tensors), strict=True))
-
-
-class Readout(nn.Module):
-    """Features before the output layer: `tanh(W [parts])`.
-
-    With parts (context, state): Luong et al. 2015, equation 5. With the previous target embedding as a third part:
-    the deep output of Bahdanau et al. 2015, appendix A.2.2, with tanh in place of maxout.
-
-    Args:
-        part_sizes (`list[int]`): widths of the parts.
-        readout_size (`int`): width of the features, R.
-    """
-
-    def __init__(self, *, part_sizes: list[int], readout_size: int):
-        super().__init__()
-        self.proj = nn.Linear(sum(part_sizes), readout_size)
-
-    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
-        """Features `(B, T, R)` from parts `(B, T, size)`."""
-        return torch.tanh(self.proj(torch.cat(parts, dim=-1)))
 
 
 class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):

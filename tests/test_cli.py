@@ -1,0 +1,132 @@
+"""The command: every sub-command on a tiny trained folder, in a process of its own where that is the promise."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from accelerate.state import AcceleratorState
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+from hf_rnn_seq2seq.cli import main
+from tests.training.conftest import recipe_words
+
+ROOT = Path(__file__).parents[1]
+LINES = ["May 3, 2020", "", "Mon, 1/2/1999 at 3:04 pm"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    folder = tmp_path_factory.mktemp("cli") / "model"
+    words = [
+        "training.max_updates=3",
+        "data.test={dataset: dates, split: test, max_examples: 4}",
+        "generation.num_beams=2",
+    ]
+    assert main(["train", *recipe_words(folder, *words)]) == 0
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return folder
+
+
+@pytest.fixture
+def source_file(tmp_path):
+    path = tmp_path / "source.txt"
+    path.write_text("\n".join(LINES) + "\n", encoding="utf-8")
+    return path
+
+
+def test_trained_folder_has_a_card_with_its_numbers(folder):
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    facts = json.loads((folder / "results.json").read_text())
+    assert f"{facts['num_parameters']:,}" in card
+    assert all(f"{score['value']:.2f}" in card and score["signature"] in card for score in facts["test"])
+    assert "pipeline_tag: translation" in card
+    assert "max_examples: 120" in card
+
+
+def run_command(*words, stdin=""):
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "hf_rnn_seq2seq.cli", *map(str, words)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        check=True,
+    )
+
+
+def test_translate_from_standard_input_equals_generate(folder):
+    output = run_command("translate", folder, stdin="\n".join(LINES)).stdout
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    expected = []
+    for line in LINES:
+        inputs = tokenizer(line, return_tensors="pt")
+        ids = model.generate(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])[0]
+        expected.append(tokenizer.decode(ids, skip_special_tokens=True).strip() if line else "")
+    assert output == "\n".join(expected) + "\n"
+
+
+def test_translate_file_to_file_with_n_best_lists(folder, source_file, tmp_path):
+    target = tmp_path / "target.txt"
+    words = ["--input", source_file, "--output", target, "--n-best", "2", "--batch-size", "1", "--chunk-size", "2"]
+    assert main(["translate", str(folder), *map(str, words)]) == 0
+    rows = [line.split("\t") for line in target.read_text(encoding="utf-8").splitlines()]
+    assert [row[0] for row in rows] == ["1", "1", "2", "3", "3"]
+    assert rows[2][1:] == ["", ""]
+    assert float(rows[0][1]) >= float(rows[1][1])
+
+
+def test_evaluate_prints_a_line_and_writes_json(folder, tmp_path, capsys):
+    words = ["--dataset", "dates", "--max-examples", "4", "--language", "de", "--json", str(tmp_path / "scores.json")]
+    assert main(["evaluate", str(folder), *words]) == 0
+    line = capsys.readouterr().out
+    facts = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    assert facts["num_examples"] == 4
+    assert facts["generation"]["num_beams"] == 2
+    for score in facts["scores"]:
+        assert f"{score['name']} {score['value']:.2f}" in line
+        assert score["signature"]
+    # the same test set as in training gives the same scores
+    assert facts["scores"][:4] == json.loads((folder / "results.json").read_text())["test"][:4]
+
+
+def test_attention_draws_a_picture(folder, tmp_path, capsys):
+    picture = tmp_path / "map.png"
+    assert main(["attention", str(folder), "May 3, 2020", "--target", "3. Mai 2020", "--output", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "3. Mai 2020" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("door", ["train", "translate", "evaluate", "attention"])
+def test_scripts_open_the_same_doors(door):
+    result = subprocess.run(
+        [sys.executable, f"scripts/{door}.py", "--help"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert f"hf-rnn-seq2seq {door}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "nowhere.yaml"], "nowhere.yaml"),
+        (["train", "training.max_updates=1"], "A recipe must set `data`"),
+        (["train", "a.yaml", "b.yaml"], "One recipe at a time, got a.yaml, b.yaml"),
+        (["translate", "nowhere"], "nowhere"),
+        (["evaluate", "nowhere"], "exactly one of `dataset`"),
+    ],
+)
+def test_mistakes_end_with_a_message_and_status_1(words, message, capsys):
+    assert main(words) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_missing_input_file_leaves_an_old_output_alone(folder, tmp_path):
+    target = tmp_path / "target.txt"
+    target.write_text("precious")
+    assert main(["translate", str(folder), "--input", str(tmp_path / "nowhere"), "--output", str(target)]) == 1
+    assert target.read_text() == "precious"
