@@ -135,7 +135,12 @@ class RnnSeq2SeqEncoder(RnnSeq2SeqPreTrainedModel):
             inputs_embeds (`torch.Tensor` of shape `(B, S, E)`, *optional*): embeddings in place of `input_ids`.
             output_hidden_states (`bool`, *optional*): also return the outputs of every layer.
         """
-        embeds = _embed(self.embed_tokens, input_ids, inputs_embeds, names="`input_ids` or `inputs_embeds`")
+        embeds = _embed(self.embed_tokens, input_ids, inputs_embeds, name="")
+        if attention_mask is not None and attention_mask.shape != embeds.shape[:2]:
+            raise ValueError(
+                f"`attention_mask` must have a value for each of {tuple(embeds.shape[:2])} source positions, got "
+                f"shape {tuple(attention_mask.shape)}."
+            )
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
         padding = None if attention_mask is None else RightPadding(attention_mask)
@@ -232,9 +237,7 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
             output_attentions = config.output_attentions
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
-        embeds = _embed(
-            self.embed_tokens, input_ids, inputs_embeds, names="`decoder_input_ids` or `decoder_inputs_embeds`"
-        )
+        embeds = _embed(self.embed_tokens, input_ids, inputs_embeds, name="decoder_")
         memory = encoder_outputs.last_hidden_state
         memory_mask = None if encoder_attention_mask is None else encoder_attention_mask.bool()
         cache = self._check_cache(past_key_values)
@@ -331,11 +334,19 @@ def _build_embedding(config: RnnSeq2SeqConfig, num_tokens: int) -> ScaledEmbeddi
     return ScaledEmbedding(num_tokens, config.embedding_size, config.pad_token_id, scale=scale)
 
 
-def _embed(embed_tokens: nn.Embedding, ids, embeds, *, names: str) -> torch.Tensor:
-    """Exactly one of token ids and embeddings, as embeddings."""
+def _embed(embed_tokens: nn.Embedding, ids, embeds, *, name: str) -> torch.Tensor:
+    """Exactly one of token ids and embeddings, as embeddings; `name` is `""` or `"decoder_"` for messages."""
+    names = f"`{name}input_ids` and `{name}inputs_embeds`"
     if (ids is None) == (embeds is None):
         raise ValueError(f"Exactly one of {names} must be given, got {'neither' if ids is None else 'both'}.")
-    embeds = embed_tokens(ids) if embeds is None else embeds
+    if embeds is None:
+        try:
+            embeds = embed_tokens(ids)
+        except IndexError as error:
+            raise ValueError(
+                f"`{name}input_ids` must lie between 0 and {embed_tokens.num_embeddings - 1}, got {int(ids.min())} to "
+                f"{int(ids.max())}; use the tokenizer that was saved with the model."
+            ) from error
     if embeds.shape[1] == 0:
         raise ValueError(f"{names} must hold at least one position, got shape {tuple(embeds.shape[:2])}.")
     return embeds

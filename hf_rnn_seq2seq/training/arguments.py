@@ -160,15 +160,14 @@ def read_recipe(path: str | Path | None, overrides: list[str]) -> Recipe:
     """A recipe from a YAML file and `section.key=value` words, which win.
 
     Args:
-        path (`str`, *optional*): YAML file; nothing but the overrides if not given.
+        path (`str`, *optional*): YAML file; nothing but the overrides if not given. Its key `base` may name another
+            recipe, beside it, that it changes.
         overrides (`list[str]`): such as `training.learning_rate=1e-3`; values are YAML.
 
     Raises:
         ValueError: if a name is unknown (with the nearest known one), missing, or a value has the wrong type.
     """
-    values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) if path is not None else {}
-    if not isinstance(values, dict):
-        raise ValueError(f"A recipe must be YAML sections, got a {type(values).__name__} in {path}.")
+    values = _read_yaml(Path(path)) if path is not None else {}
     for override in overrides:
         name, equals, value = override.partition("=")
         if not equals:
@@ -179,6 +178,23 @@ def read_recipe(path: str | Path | None, overrides: list[str]) -> Recipe:
             place = place.setdefault(section, {})
         place[key] = yaml.safe_load(value)
     return _build(Recipe, values, "")
+
+
+def _read_yaml(path: Path) -> dict:
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError(f"A recipe must be YAML sections, got a {type(values).__name__} in {path}.")
+    base = values.pop("base", None)
+    return values if base is None else _merge(_read_yaml(path.parent / base), values)
+
+
+def _merge(base: dict, changes: dict) -> dict:
+    """`base` with the values of `changes` in their places, however deep."""
+    merged = dict(base)
+    for name, value in changes.items():
+        old = merged.get(name)
+        merged[name] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _build(cls: type[T], values: dict, where: str) -> T:

@@ -311,10 +311,20 @@ def test_foreign_cache_is_refused():
 
 def test_missing_or_double_inputs_are_refused():
     model = build_model()
-    with pytest.raises(ValueError, match="Exactly one of `input_ids` or `inputs_embeds` must be given, got neither"):
+    with pytest.raises(ValueError, match="Exactly one of `input_ids` and `inputs_embeds` must be given, got neither"):
         model(labels=torch.tensor([[5, 2]]))
-    with pytest.raises(ValueError, match="`decoder_input_ids` or `decoder_inputs_embeds` must be given, got neither"):
+    with pytest.raises(ValueError, match="`decoder_input_ids` and `decoder_inputs_embeds` must be given, got neither"):
         model(input_ids=torch.tensor([[5, 2]]))
+
+
+def test_foreign_ids_and_misshapen_masks_are_refused():
+    model = build_model()
+    with pytest.raises(ValueError, match="`input_ids` must lie between 0 and 12, got 2 to 99; use the tokenizer"):
+        model(input_ids=torch.tensor([[99, 2]]), labels=torch.tensor([[5, 2]]))
+    with pytest.raises(ValueError, match="`decoder_input_ids` must lie between 0 and 12, got -100 to 5"):
+        model(input_ids=torch.tensor([[4, 2]]), decoder_input_ids=torch.tensor([[5, -100]]))
+    with pytest.raises(ValueError, match=r"a value for each of \(1, 2\) source positions, got shape \(1, 3\)"):
+        model(input_ids=torch.tensor([[4, 2]]), attention_mask=torch.ones(1, 3), labels=torch.tensor([[5, 2]]))
 
 
 def test_training_needs_start_and_padding_ids():

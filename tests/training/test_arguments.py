@@ -32,6 +32,16 @@ def test_overrides_win_and_numbers_are_numbers(tmp_path):
     assert recipe.tokenizer.joint is False
 
 
+def test_recipe_changes_its_base_however_deep(tmp_path):
+    (tmp_path / "base.yaml").write_text(
+        "model: {cell_type: gru, embedding_size: 8}\ntraining: {seed: 3, max_tokens: 9}\n"
+    )
+    (tmp_path / "recipe.yaml").write_text("base: base.yaml\nmodel: {embedding_size: 16}\n")
+    recipe = read_recipe(tmp_path / "recipe.yaml", MINIMAL)
+    assert recipe.model == {"cell_type": "gru", "embedding_size": 16}
+    assert (recipe.training.seed, recipe.training.max_tokens) == (3, 9)
+
+
 def test_batches_are_token_budgets_unless_a_size_is_given():
     assert read_recipe(None, MINIMAL).training.max_tokens == 4096
     assert read_recipe(None, [*MINIMAL, "training.batch_size=8"]).training.max_tokens is None
