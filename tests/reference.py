@@ -59,9 +59,14 @@ def run_bidirectional_layer(rnn, steps):
     return outputs, tuple(torch.cat(pair) for pair in zip(forward_state, backward_state, strict=True))
 
 
+def embed(embed_tokens, token):
+    """sqrt(E) times a row of the matrix, or the row itself."""
+    return embed_tokens.weight[token] * embed_tokens.scale
+
+
 def encode(encoder, ids):
     """Memory (list of vectors) and final state of each layer for one sentence of token ids without padding."""
-    steps = [encoder.embed_tokens.weight[token] for token in ids]
+    steps = [embed(encoder.embed_tokens, token) for token in ids]
     finals = []
     for layer in encoder.layers:
         run = run_bidirectional_layer if layer.rnn.bidirectional else run_layer
@@ -108,7 +113,7 @@ def decode(decoder, memory, finals, ids):
     feed = memory[0].new_zeros(decoder.config.readout_size)
     features, all_weights = [], []
     for token in ids:
-        embedding = decoder.embed_tokens.weight[token]
+        embedding = embed(decoder.embed_tokens, token)
         x = embedding
         if kind == "bahdanau":
             context, weights = attend(decoder.attention, states[-1][0], memory)

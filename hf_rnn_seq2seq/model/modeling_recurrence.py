@@ -100,18 +100,21 @@ class RecurrentLayer(nn.Module):
         final = final if isinstance(final, tuple) else (final,)
         return outputs, tuple(tensor.transpose(0, 1).flatten(1) for tensor in final)
 
-    def project_inputs(self, inputs: torch.Tensor, *, first: int = 0) -> torch.Tensor:
-        """`W_ih x + b_ih` for a part of the input, for all steps at once: inputs that do not depend on the step.
+    def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        """`W_ih x + b_ih` for the first part of the input, for all steps at once.
 
         Args:
-            inputs (`torch.Tensor` of shape `(..., width)`): entries `first` to `first + width` of the layer's input.
-            first (`int`): where the part begins. Only the part at 0 brings the bias along.
+            inputs (`torch.Tensor` of shape `(..., width)`): the first `width` entries of the layer's input, those
+                that do not depend on the step; the rest goes through `weight_after(width)`.
 
         Returns:
             `torch.Tensor` of shape `(..., 4H)` (LSTM) or `(..., 3H)` (GRU).
         """
-        weight = self.rnn.weight_ih_l0[:, first : first + inputs.shape[-1]]
-        return nn.functional.linear(inputs, weight, self.rnn.bias_ih_l0 if first == 0 else None)
+        return nn.functional.linear(inputs, self.rnn.weight_ih_l0[:, : inputs.shape[-1]], self.rnn.bias_ih_l0)
+
+    def weight_after(self, width: int) -> torch.Tensor:
+        """Columns of the input weights for what follows the first `width` entries of the layer's input."""
+        return self.rnn.weight_ih_l0[:, width:]
 
     def step(self, projected: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """One step of a unidirectional layer from its projected input; shapes as in `lstm_step` and `gru_step`."""

@@ -276,19 +276,19 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
     def _decode_step_by_step(self, embeds, states, feed, memory, keys, memory_mask):
         """Attention inside the recurrence: whatever does not depend on the step is computed before or after it."""
         is_input_feeding = self.config.decoder_type == "input_feeding"
-        embedding_size = embeds.shape[-1]
-        projected_embeds = self.layers[0].project_inputs(embeds).unbind(1)
+        projected_embeds = self.layers[0].project_inputs(embeds)
+        # cut, and under autocast cast, once for all steps
+        extra_weight = self.layers[0].weight_after(embeds.shape[-1]).to(projected_embeds.dtype)
         if is_input_feeding and feed is None:
             feed = embeds.new_zeros(embeds.shape[0], self.config.readout_size)
         contexts, weights, step_features, layer_outputs = [], [], [], [[] for _ in self.layers]
-        for projected in projected_embeds:
+        for projected in projected_embeds.unbind(1):
             if not is_input_feeding:
                 # the query is the state before the step
                 context, step_weights = self.attention(states[-1][0][:, None], memory, keys, memory_mask)
             extra = feed if is_input_feeding else context[:, 0]
-            outputs, state = self.layers[0].step(
-                projected + self.layers[0].project_inputs(extra, first=embedding_size), states[0]
-            )
+            projected = projected + nn.functional.linear(extra, extra_weight)
+            outputs, state = self.layers[0].step(projected, states[0])
             new_states = [state]
             layer_outputs[0].append(outputs)
             for index, layer in enumerate(self.layers[1:], start=1):

@@ -69,7 +69,8 @@ class TrainingArguments:
         gradient_accumulation_steps (`int`): batches summed, by target token, into one update.
         max_epochs (`int`, *optional*): passes over the training text.
         max_updates (`int`, *optional*): optimizer updates.
-        max_minutes (`float`, *optional*): wall time of training. At least one of the three limits is needed.
+        max_minutes (`float`, *optional*): wall time of training, validation included. At least one of the
+            three limits is needed.
         optimizer (`"adamw"` or `"adam"`): Adam (Kingma and Ba 2015) with decoupled weight decay, or with L2.
         learning_rate (`float`): after warm-up.
         lr_scheduler (`str`): see [`LearningRate`].

@@ -41,6 +41,7 @@ class Progress:
         target_tokens (`int`): trained on, `</s>` included, padding not.
         source_tokens (`int`): likewise.
         seconds (`float`): spent in updates.
+        wall_seconds (`float`): since training began, validation and checkpoints included.
     """
 
     update: int = 0
@@ -50,6 +51,7 @@ class Progress:
     target_tokens: int = 0
     source_tokens: int = 0
     seconds: float = 0.0
+    wall_seconds: float = 0.0
 
     def state_dict(self) -> dict:
         """For Accelerate's checkpoints."""
@@ -159,9 +161,11 @@ class TrainingLoop:
             load_average(self.bare_model, [checkpoint])
             self.accelerator.load_state(str(checkpoint / STATE_FOLDER))
         is_due = False
+        start = time.perf_counter() - self.progress.wall_seconds
         with self._progress_bar() as bar:
             for batches, ends_epoch in self._updates():
                 self._update(batches, ends_epoch, bar)
+                self.progress.wall_seconds = time.perf_counter() - start
                 every = self.arguments.validate_every
                 is_due = ends_epoch if every is None else self.progress.update % every == 0
                 if is_due:
@@ -170,6 +174,7 @@ class TrainingLoop:
                     break
             if not is_due:
                 self._validate_and_save(bar)
+        self.progress.wall_seconds = time.perf_counter() - start
 
     def validate(self, *, num_beams: int = 1) -> ValidationResult:
         """Loss of the validation pairs, and scores of their translations; the same on every process."""
@@ -306,7 +311,7 @@ class TrainingLoop:
                     "learning_rate": rate,
                     "gradient_norm": norm,
                     "target_tokens_per_second": speed,
-                    "seconds": progress.seconds,
+                    "wall_seconds": progress.wall_seconds,
                 }
             )
 
@@ -336,7 +341,7 @@ class TrainingLoop:
             {
                 "update": progress.update,
                 "epoch": progress.epoch,
-                "seconds": progress.seconds,
+                "wall_seconds": progress.wall_seconds,
                 "validation_loss": result.loss,
                 "validation_perplexity": result.perplexity,
                 **{f"validation_{name}": value for name, value in result.scores.items()},
@@ -376,7 +381,7 @@ class TrainingLoop:
         if arguments.max_minutes is None:
             return False
         # the slowest clock decides for all processes, or they would wait for each other for ever
-        seconds = torch.tensor(progress.seconds, device=self.accelerator.device)
+        seconds = torch.tensor(progress.wall_seconds, device=self.accelerator.device)
         return self.accelerator.gather(seconds).max().item() >= 60 * arguments.max_minutes
 
     def _progress_bar(self) -> tqdm:

@@ -3,7 +3,6 @@
 import json
 import logging
 import platform
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -65,10 +64,8 @@ def train(recipe: Recipe) -> dict | None:
             (output_dir / LOG_FILE).unlink(missing_ok=True)
     if arguments.report_to:
         accelerator.init_trackers("hf-rnn-seq2seq")
-    start = time.perf_counter()
     loop.run()
-    wall_seconds = time.perf_counter() - start
-    facts = _finish(recipe, loop, tokenizer, wall_seconds)
+    facts = _finish(recipe, loop, tokenizer)
     facts["num_dropped_pairs"] = length_filter.num_dropped
     if accelerator.is_main_process:
         (output_dir / RESULTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
@@ -130,7 +127,7 @@ def _build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> RnnSeq2S
     return model
 
 
-def _finish(recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBase, wall_seconds: float) -> dict:
+def _finish(recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBase) -> dict:
     """Choose between the best and the averaged weights by validation, test them, and write the final folder."""
     arguments, keeper, progress = recipe.training, loop.keeper, loop.progress
     model = loop.bare_model
@@ -151,7 +148,7 @@ def _finish(recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBa
         "num_training_pairs": None if loop.streaming else len(loop.train_pairs),
         "updates": progress.update,
         "epochs": progress.epoch,
-        "training_wall_seconds": wall_seconds,
+        "training_wall_seconds": progress.wall_seconds,
         "update_seconds": progress.seconds,
         "target_tokens_per_second": progress.target_tokens / max(progress.seconds, 1e-9),
         "source_and_target_tokens_per_second": (progress.target_tokens + progress.source_tokens)
@@ -194,7 +191,17 @@ def score_test_set(hypotheses: Sequence[str], references: Sequence[str], target_
 def _describe_hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} threads of {platform.processor() or platform.machine()}"
+    return f"{torch.get_num_threads()} CPU threads ({_cpu_name()})"
+
+
+def _cpu_name() -> str:
+    # the standard library's answer is empty on Linux
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _to_dict(recipe: Recipe) -> dict:

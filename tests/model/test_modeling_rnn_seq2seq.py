@@ -55,6 +55,12 @@ def test_unidirectional_encoder_equals_plain_loop(cell_type):
     torch.testing.assert_close(logits[1].log_softmax(-1), expected, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize(("scale_embedding", "scale"), [(True, 5**0.5), (False, 1.0)])
+def test_embeddings_are_scaled_by_the_root_of_their_width(scale_embedding, scale):
+    embed_tokens = build_model(scale_embedding=scale_embedding).get_input_embeddings()
+    torch.testing.assert_close(embed_tokens(torch.tensor([7])), embed_tokens.weight[7:8] * scale)
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_batch_equals_single_sentences(cell_type, decoder_type, side):
     model = build_model(cell_type=cell_type, decoder_type=decoder_type)
