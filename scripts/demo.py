@@ -22,7 +22,7 @@ SENTENCES = [
 def demo(folder: Path) -> int:
     """Run the demo in `folder`; returns the exit status."""
     print(f"1. Training on English dates and their German form (recipe {RECIPE})")
-    if main(["train", str(RECIPE), f"training.output_dir={folder}"]):
+    if main(["train", str(RECIPE), f"training.output_dir={folder}", "training.overwrite=true"]):
         return 1
     print("\n2. Translating through the saved folder")
     standard_input, sys.stdin = sys.stdin, io.StringIO("\n".join(SENTENCES))

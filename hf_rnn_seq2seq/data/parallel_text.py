@@ -38,7 +38,8 @@ class ParallelText:
             the two text files, a .tsv (first column) and the built-in corpus.
         target (`str`, *optional*): the same for the target.
         streaming (`bool`): read while training instead of loading; for what does not fit in memory.
-        skip_bad_lines (`bool`): drop and count pairs with an empty side or undecodable bytes instead of refusing.
+        skip_bad_lines (`bool`): drop and count pairs with an empty side, and lines of plain text or .tsv that are not
+            UTF-8, instead of refusing.
         max_examples (`int`, *optional*): take only the first pairs.
     """
 
@@ -121,27 +122,49 @@ class ParallelText:
             yield from _read_tsv(Path(self.file), self.source, self.target)
         else:
             rows = self._load_file() if self.file is not None else self._load_hub_dataset()
+            yield from self._read_rows(rows)
+
+    def _read_rows(self, rows) -> Iterator[tuple[str, str, str]]:
+        number = 0
+        try:
             for number, row in enumerate(rows, start=1):
                 yield f"{self}, row {number}", *_pick_columns(row, self.source, self.target, str(self))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self}, row {number + 1} is not valid UTF-8: {error}; convert the file.") from error
 
     def _load_file(self):
+        from datasets.exceptions import DatasetGenerationError
+
+        try:
+            return self._load_table()
+        except DatasetGenerationError as error:
+            raise ValueError(
+                f"{self.file} could not be read as {_table_kind(Path(self.file))}: {error.__cause__}"
+            ) from error
+
+    def _load_table(self):
         from datasets import load_dataset
 
         path = Path(self.file)
         if not path.is_file():
             raise FileNotFoundError(f"`file` does not exist: {path}")
-        kinds = [_TABLE_KINDS[suffix] for suffix in path.suffixes[-2:] if suffix in _TABLE_KINDS]
-        if not kinds:
-            raise ValueError(
-                f"`file` must end in .tsv, {', '.join(_TABLE_KINDS)} (also .gz), got {path.name!r}; give plain text "
-                "as `source_file` and `target_file`."
-            )
-        return load_dataset(kinds[-1], data_files=str(path), split="train", streaming=self.streaming)
+        return load_dataset(_table_kind(path), data_files=str(path), split="train", streaming=self.streaming)
 
     def _load_hub_dataset(self):
         from datasets import load_dataset
 
         return load_dataset(self.dataset, self.dataset_config, split=self.split, streaming=self.streaming)
+
+
+def _table_kind(path: Path) -> str:
+    """The builder of `datasets` for a file, by its ending, with or without .gz behind it."""
+    kinds = [_TABLE_KINDS[suffix] for suffix in path.suffixes[-2:] if suffix in _TABLE_KINDS]
+    if not kinds:
+        raise ValueError(
+            f"`file` must end in .tsv, {', '.join(_TABLE_KINDS)} (also .gz), got {path.name!r}; give plain text as "
+            "`source_file` and `target_file`."
+        )
+    return kinds[-1]
 
 
 def _open_binary(path: Path) -> IO[bytes]:

@@ -95,6 +95,7 @@ class TrainingArguments:
         log_every (`int`): updates between lines of the log.
         report_to (`list[str]`): trackers of Accelerate by name: tensorboard, trackio, wandb.
         resume (`bool`): go on from the newest checkpoint of `output_dir`.
+        overwrite (`bool`): delete the checkpoints of an earlier run in `output_dir`.
     """
 
     output_dir: str
@@ -128,12 +129,15 @@ class TrainingArguments:
     log_every: int = 50
     report_to: list[str] = dataclasses.field(default_factory=list)
     resume: bool = False
+    overwrite: bool = False
 
     def __post_init__(self):
         if self.max_tokens is None and self.batch_size is None:
             self.max_tokens = 4096
         if self.max_epochs is None and self.max_updates is None and self.max_minutes is None:
             raise ValueError("Training needs an end: set `max_epochs`, `max_updates` or `max_minutes`.")
+        if self.resume and self.overwrite:
+            raise ValueError("`resume` and `overwrite` contradict each other, got both; choose one.")
         for name in ("gradient_accumulation_steps", "num_averaged", "log_every", "validation_beams"):
             if getattr(self, name) < 1:
                 raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")

@@ -25,6 +25,7 @@ from .learning_rate import LearningRate
 from .metrics import score_texts
 
 LOG_FILE = "training_log.jsonl"
+CHECKPOINTS_FOLDER = "checkpoints"
 # yields the training pairs of one epoch, in the same order each time
 PairSource = Callable[[], Iterator[EncodedPair]]
 
@@ -125,7 +126,7 @@ class TrainingLoop:
         self.arguments, self.accelerator, self.tokenizer = arguments, accelerator, tokenizer
         self.output_dir = Path(arguments.output_dir)
         self.keeper = CheckpointKeeper(
-            self.output_dir / "checkpoints", num_averaged=arguments.num_averaged, averaging=arguments.averaging
+            self.output_dir / CHECKPOINTS_FOLDER, num_averaged=arguments.num_averaged, averaging=arguments.averaging
         )
         self.plan = BatchPlan(max_tokens=arguments.max_tokens, batch_size=arguments.batch_size, seed=arguments.seed)
         self.train_pairs = train_pairs if streaming else list(train_pairs())
@@ -293,8 +294,10 @@ class TrainingLoop:
     def _report(self, bar: tqdm, loss: float, rate: float, norm: float, speed: float) -> None:
         """Progress bar at every update, a line of the log now and then."""
         progress = self.progress
+        minutes = self.arguments.max_minutes
+        left = "" if minutes is None else f", at most {max(0, minutes - progress.wall_seconds / 60):.0f} min left"
         bar.set_postfix_str(
-            f"epoch {progress.epoch + 1}, loss {loss:.3f}, {speed:,.0f} target tokens/s", refresh=False
+            f"epoch {progress.epoch + 1}, loss {loss:.3f}, {speed:,.0f} target tokens/s{left}", refresh=False
         )
         bar.update()
         if not math.isfinite(loss):

@@ -3,6 +3,7 @@
 import json
 import logging
 import platform
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from ..decoding.translation import translate
 from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from ..model.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 from ..model.tokenization_rnn_seq2seq import RnnSeq2SeqTokenizer
-from .arguments import Recipe, TokenizerArguments
+from .arguments import Recipe, TokenizerArguments, TrainingArguments
 from .checkpoints import load_average, save_folder
 from .curves import plot_learning_curves
-from .loop import LOG_FILE, TrainingLoop
+from .loop import CHECKPOINTS_FOLDER, LOG_FILE, TrainingLoop
 from .metrics import Score, score_lowercased_moses, score_texts
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ def train(recipe: Recipe) -> dict | None:
         mixed_precision=arguments.mixed_precision, log_with=arguments.report_to or None, project_dir=output_dir
     )
     set_seed(arguments.seed)
+    with accelerator.main_process_first():
+        _clear_earlier_run(arguments)
     validation_texts = list(recipe.data.validation.pairs())
     with accelerator.main_process_first():
         tokenizer = _get_tokenizer(recipe, output_dir, accelerator.is_main_process)
@@ -60,8 +63,6 @@ def train(recipe: Recipe) -> dict | None:
     )
     if accelerator.is_main_process:
         (output_dir / "recipe.yaml").write_text(yaml.safe_dump(_to_dict(recipe), sort_keys=False, allow_unicode=True))
-        if not arguments.resume:
-            (output_dir / LOG_FILE).unlink(missing_ok=True)
     if arguments.report_to:
         accelerator.init_trackers("hf-rnn-seq2seq")
     loop.run()
@@ -71,6 +72,21 @@ def train(recipe: Recipe) -> dict | None:
         (output_dir / RESULTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
     accelerator.end_training()
     return facts if accelerator.is_main_process else None
+
+
+def _clear_earlier_run(arguments: TrainingArguments) -> None:
+    """Start in a folder without a run, unless it is to be resumed."""
+    output_dir = Path(arguments.output_dir)
+    checkpoints = output_dir / CHECKPOINTS_FOLDER
+    if arguments.resume:
+        return
+    if checkpoints.is_dir() and not arguments.overwrite:
+        raise ValueError(
+            f"`output_dir` holds an earlier run, got {output_dir}; set `training.resume=true` to go on with it, "
+            "`training.overwrite=true` to delete it, or choose another folder."
+        )
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    (output_dir / LOG_FILE).unlink(missing_ok=True)
 
 
 def _get_tokenizer(recipe: Recipe, output_dir: Path, is_main_process: bool) -> PreTrainedTokenizerBase:

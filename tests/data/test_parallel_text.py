@@ -97,6 +97,15 @@ def test_bad_lines_are_refused_by_place_or_skipped_and_counted(tmp_path, caplog,
     assert text.skipped == {reason: 1}
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_undecodable_table_is_named(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / f"pairs.{kind}"
+    path.write_bytes({"jsonl": b'{"src": "\xff", "tgt": "x"}\n', "csv": b"src,tgt\n\xff,x\n"}[kind])
+    with pytest.raises(ValueError, match=rf"pairs\.{kind}.* is not (a )?valid"):
+        list(ParallelText(file=str(path), source="src", target="tgt").pairs())
+
+
 def test_tsv_with_too_few_columns_names_the_line(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("a\tx\nb\n", encoding="utf-8")

@@ -300,6 +300,26 @@ def test_saved_model_loads_by_auto_classes_with_its_ties(
     assert type(AutoModel.from_pretrained(tmp_path)) is RnnSeq2SeqModel
 
 
+@pytest.mark.parametrize("tie_word_embeddings", [True, False])
+def test_resized_model_keeps_its_old_tokens_and_loads(tmp_path, tie_word_embeddings):
+    model = build_model(tie_word_embeddings=tie_word_embeddings)
+    before = model(**encode_batch()).logits
+    model.resize_token_embeddings(16)
+    after = model(**encode_batch()).logits
+    assert after.shape[-1] == 16
+    torch.testing.assert_close(after[..., :13], before, rtol=0, atol=1e-14)
+    assert (model.config.vocab_size, model.config.decoder_vocab_size) == (16, 16)
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path, dtype=torch.float64)
+    torch.testing.assert_close(loaded(**encode_batch()).logits, after, rtol=0, atol=1e-14)
+
+
+def test_resizing_two_vocabularies_is_refused():
+    model = build_model(decoder_vocab_size=17, share_encoder_decoder_embeddings=False)
+    with pytest.raises(ValueError, match="cannot know which side to resize"):
+        model.resize_token_embeddings(20)
+
+
 def test_encoder_outputs_without_final_states_are_refused():
     model = build_model()
     memory = torch.zeros(1, 3, 6, dtype=torch.float64)

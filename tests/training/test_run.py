@@ -88,6 +88,16 @@ def test_resumed_run_equals_an_uninterrupted_one_to_the_bit(tmp_path, schedule):
     assert_same_weights(tmp_path / "parts", tmp_path / "whole")
 
 
+def test_earlier_run_is_not_lost_unasked(tmp_path):
+    train(tiny_recipe(tmp_path, "training.max_updates=3"))
+    with pytest.raises(ValueError, match="`output_dir` holds an earlier run"):
+        train(tiny_recipe(tmp_path, "training.max_updates=1"))
+    assert len(train_losses(tmp_path)) == 3
+    train(tiny_recipe(tmp_path, "training.max_updates=1", "training.overwrite=true"))
+    assert len(train_losses(tmp_path)) == 1
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()] == ["step-00000001"]
+
+
 def test_resume_with_another_end_validates_and_goes_on_where_it_stood(tmp_path):
     train(tiny_recipe(tmp_path, "training.max_updates=3"))
     train(tiny_recipe(tmp_path, "training.max_updates=5", "training.resume=true"))
