@@ -55,7 +55,8 @@ class LengthFilter:
     num_dropped: int = 0
 
     def __call__(self, pairs: Iterable[EncodedPair]) -> Iterator[EncodedPair]:
-        """The pairs that pass, in order."""
+        """The pairs that pass, in order; `num_dropped` is counted anew."""
+        self.num_dropped = 0
         for pair in pairs:
             if self._passes(len(pair.source), len(pair.target)):
                 yield pair

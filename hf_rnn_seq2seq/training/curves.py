@@ -33,7 +33,7 @@ def plot_learning_curves(log_file: Path, picture: Path) -> None:
     for name, label in (("bleu", "BLEU"), ("chrf", "chrF"), ("exact_match", "exact match, %")):
         score_axes.plot(*series(f"validation_{name}"), marker=".", label=label)
     score_axes.set(xlabel="updates", ylabel="score", title="Validation, generated text", ylim=(0, 100))
-    score_axes.legend(loc="lower right")
+    score_axes.legend(loc="best")
     for axes in (loss_axes, score_axes):
         axes.grid(alpha=0.3)
     figure.savefig(picture, dpi=120)

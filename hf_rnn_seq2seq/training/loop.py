@@ -30,6 +30,9 @@ CHECKPOINTS_FOLDER = "checkpoints"
 PairSource = Callable[[], Iterator[EncodedPair]]
 
 
+_NOTHING_LOGGED = {"loss": 0.0, "target_tokens": 0, "seconds": 0.0}
+
+
 @dataclass
 class Progress:
     """Where a run stands; saved with every checkpoint.
@@ -43,6 +46,7 @@ class Progress:
         source_tokens (`int`): likewise.
         seconds (`float`): spent in updates.
         wall_seconds (`float`): since training began, validation and checkpoints included.
+        logged (`dict[str, float]`): sums since the last line of the log: loss, target tokens, seconds.
     """
 
     update: int = 0
@@ -53,6 +57,7 @@ class Progress:
     source_tokens: int = 0
     seconds: float = 0.0
     wall_seconds: float = 0.0
+    logged: dict[str, float] = field(default_factory=lambda: dict(_NOTHING_LOGGED))
 
     def state_dict(self) -> dict:
         """For Accelerate's checkpoints."""
@@ -274,7 +279,7 @@ class TrainingLoop:
         norm = accelerator.clip_grad_norm_(self.model.parameters(), arguments.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        loss = accelerator.reduce(total).item() / num_target
+        summed = accelerator.reduce(total).item()
         progress.update += 1
         progress.updates_in_epoch += 1
         if ends_epoch:
@@ -283,7 +288,9 @@ class TrainingLoop:
         progress.seconds += seconds
         progress.target_tokens += num_target
         progress.source_tokens += num_source
-        self._report(bar, loss, rate, float(norm), num_target / seconds)
+        for name, amount in (("loss", summed), ("target_tokens", num_target), ("seconds", seconds)):
+            progress.logged[name] += amount
+        self._report(bar, summed / num_target, rate, float(norm))
 
     def _loss(self, rows: dict[str, torch.Tensor], label_smoothing: float = 0.0) -> torch.Tensor:
         labels = rows.pop("labels")
@@ -291,32 +298,34 @@ class TrainingLoop:
         logits = self.model(**rows, decoder_input_ids=decoder_input_ids, use_cache=False).logits
         return summed_loss(logits, labels, label_smoothing)
 
-    def _report(self, bar: tqdm, loss: float, rate: float, norm: float, speed: float) -> None:
-        """Progress bar at every update, a line of the log now and then."""
-        progress = self.progress
-        minutes = self.arguments.max_minutes
-        left = "" if minutes is None else f", at most {max(0, minutes - progress.wall_seconds / 60):.0f} min left"
-        bar.set_postfix_str(
-            f"epoch {progress.epoch + 1}, loss {loss:.3f}, {speed:,.0f} target tokens/s{left}", refresh=False
-        )
-        bar.update()
+    def _report(self, bar: tqdm, loss: float, rate: float, norm: float) -> None:
+        """Progress bar at every update, a line of the log now and then: means since the line before."""
+        progress, logged = self.progress, self.progress.logged
         if not math.isfinite(loss):
             raise FloatingPointError(
                 f"The loss became {loss} at update {progress.update}; lower `learning_rate`, or train with "
                 "`mixed_precision='bf16'` or `'no'`."
             )
+        mean_loss, speed = logged["loss"] / logged["target_tokens"], logged["target_tokens"] / logged["seconds"]
+        minutes = self.arguments.max_minutes
+        left = "" if minutes is None else f", at most {max(0, minutes - progress.wall_seconds / 60):.0f} min left"
+        bar.set_postfix_str(
+            f"epoch {progress.epoch + 1}, loss {mean_loss:.3f}, {speed:,.0f} target tokens/s{left}", refresh=False
+        )
+        bar.update()
         if progress.update % self.arguments.log_every == 0:
             self.log(
                 {
                     "update": progress.update,
                     "epoch": progress.epoch,
-                    "train_loss": loss,
+                    "train_loss": mean_loss,
                     "learning_rate": rate,
                     "gradient_norm": norm,
                     "target_tokens_per_second": speed,
                     "wall_seconds": progress.wall_seconds,
                 }
             )
+            progress.logged = dict(_NOTHING_LOGGED)
 
     @torch.inference_mode()
     def _validation_loss(self) -> float:
