@@ -1,12 +1,15 @@
 """The command `hf-rnn-seq2seq`: train, translate, evaluate, and look at attention."""
 
 import argparse
+import contextlib
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
-# sub-commands import what they need when they run: `--help` answers at once
+# sub-commands import what they need when they run
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -25,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return arguments.run(arguments)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, EOFError, FloatingPointError) as error:
         sys.stderr.write(f"hf-rnn-seq2seq: {error}\n")
         return 1
 
@@ -75,9 +78,9 @@ def _train(arguments: argparse.Namespace) -> int:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="folder or Hub id of a trained model")
     parser.add_argument("--device", default=None, help="such as cpu or cuda; a GPU if there is one")
-    parser.add_argument("--batch-size", type=int, default=32, help="sentences decoded at a time (%(default)s)")
-    parser.add_argument("--num-beams", type=int, help="beam width, 1 is greedy; as saved with the model if not given")
-    parser.add_argument("--max-new-tokens", type=int, help="longest output; as saved with the model if not given")
+    parser.add_argument("--batch-size", type=_count, default=32, help="sentences decoded at a time (%(default)s)")
+    parser.add_argument("--num-beams", type=_count, help="beam width, 1 is greedy; the saved one if not given")
+    parser.add_argument("--max-new-tokens", type=_count, help="longest output; the saved one if not given")
 
 
 def _add_translate(commands) -> None:
@@ -87,11 +90,11 @@ def _add_translate(commands) -> None:
     parser.add_argument("--output", type=Path, help="file to write; standard output if not given")
     parser.add_argument(
         "--n-best",
-        type=int,
+        type=_count,
         default=1,
         help="translations of each line, as `line number, score, text` separated by tabs",
     )
-    parser.add_argument("--chunk-size", type=int, default=1000, help="lines read and sorted at a time (%(default)s)")
+    parser.add_argument("--chunk-size", type=_count, default=1000, help="lines sorted at a time (%(default)s)")
 
 
 def _translate(arguments: argparse.Namespace) -> int:
@@ -106,10 +109,13 @@ def _translate(arguments: argparse.Namespace) -> int:
     if is_listed:
         options["num_return_sequences"] = arguments.n_best
         options.setdefault("num_beams", max(arguments.n_best, model.generation_config.num_beams))
-    source = arguments.input.open(encoding="utf-8", newline="\n") if arguments.input else sys.stdin
     number = 0
-    with _output(arguments.output) as target, tqdm(desc="translating", unit="line", disable=None) as bar:
-        for chunk in read_chunks(source, arguments.chunk_size):
+    with (
+        _input(arguments.input) as source,
+        _output(arguments.output) as target,
+        tqdm(desc="translating", unit="line", disable=None) as bar,
+    ):
+        for chunk in read_chunks(_decoded_lines(source, arguments.input or "standard input"), arguments.chunk_size):
             results = translate(
                 model,
                 tokenizer,
@@ -141,7 +147,7 @@ def _add_evaluate(commands) -> None:
         ("target", "column or language of the target"),
     ):
         parser.add_argument(f"--{name}", help=meaning)
-    parser.add_argument("--max-examples", type=int, help="only the first pairs")
+    parser.add_argument("--max-examples", type=_count, help="only the first pairs")
     parser.add_argument("--language", help="target language, adds lower-cased BLEU on Moses tokens")
     parser.add_argument("--json", type=Path, help="also write scores, signatures and settings to this file")
 
@@ -157,7 +163,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     names = ("dataset", "split", "file", "source_file", "target_file", "source", "target", "max_examples")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
     text = ParallelText(**{"split": "test", **given})
-    sources, references = zip(*text.pairs(), strict=True)
+    pairs = list(text.pairs())
+    if not pairs:
+        raise ValueError(f"A test set must hold at least one pair, got none from {text}.")
+    sources, references = zip(*pairs, strict=True)
     model, tokenizer = _load(arguments)
     options = _generate_options(arguments)
     with tqdm(total=len(sources), desc="translating", unit="line", disable=None) as bar:
@@ -224,10 +233,40 @@ def _generate_options(arguments: argparse.Namespace) -> dict:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _output(path: Path | None):
-    import contextlib
+def _input(path: Path | None):
+    return contextlib.nullcontext(sys.stdin) if path is None else path.open(encoding="utf-8", newline="\n")
 
-    return contextlib.nullcontext(sys.stdout) if path is None else path.open("w", encoding="utf-8")
+
+def _decoded_lines(file: TextIO, name: Path | str) -> Iterator[str]:
+    number = 0
+    try:
+        for number, line in enumerate(file, start=1):
+            yield line
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is not valid UTF-8, at or after line {number + 1}: {error}") from error
+
+
+@contextlib.contextmanager
+def _output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that takes its place only when it is complete."""
+    if path is None:
+        yield sys.stdout
+        return
+    draft = path.with_name(f"{path.name}.unfinished")
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            yield file
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _count(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
 
 
 def _one_line(scores) -> str:

@@ -1,13 +1,9 @@
 """What many tests need: a tiny model of any kind, and batches with padding."""
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from hf_rnn_seq2seq import RnnSeq2SeqConfig, RnnSeq2SeqForConditionalGeneration
-
-MULTI30K = Path(__file__).parents[2] / "shared" / "data" / "multi30k"
 
 CELLS = ["lstm", "gru"]
 DECODERS = ["luong", "input_feeding", "bahdanau"]
@@ -63,10 +59,3 @@ def decoder_type(request):
 @pytest.fixture(params=ATTENTIONS)
 def attention_type(request):
     return request.param
-
-
-@pytest.fixture
-def multi30k():
-    if not MULTI30K.is_dir():
-        pytest.skip(f"Multi30k is not at {MULTI30K}")
-    return MULTI30K

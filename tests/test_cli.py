@@ -125,6 +125,19 @@ def test_mistakes_end_with_a_message_and_status_1(words, message, capsys):
     assert message in capsys.readouterr().err
 
 
+def test_translating_a_file_onto_itself_reads_it_first(folder, source_file):
+    assert main(["translate", str(folder), "--input", str(source_file), "--output", str(source_file)]) == 0
+    assert len(source_file.read_text(encoding="utf-8").splitlines()) == len(LINES)
+
+
+def test_broken_input_is_named_and_leaves_no_output(folder, tmp_path, capsys):
+    source, target = tmp_path / "source.txt", tmp_path / "target.txt"
+    source.write_bytes(b"May 3\n\xff\n")
+    assert main(["translate", str(folder), "--input", str(source), "--output", str(target)]) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["source.txt"]
+    assert "source.txt is not valid UTF-8, at or after line" in capsys.readouterr().err
+
+
 def test_missing_input_file_leaves_an_old_output_alone(folder, tmp_path):
     target = tmp_path / "target.txt"
     target.write_text("precious")

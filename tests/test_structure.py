@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import hf_rnn_seq2seq
+
 PACKAGE = Path(__file__).parents[1] / "hf_rnn_seq2seq"
 # a room may import from the rooms after it
 ROOMS = ["cli", "training", "hub", "decoding", "data", "model"]
@@ -57,3 +59,10 @@ def test_import_needs_neither_datasets_nor_evaluate_nor_plots():
     code = f"import sys, hf_rnn_seq2seq; print([name for name in {late} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_every_public_name_is_there():
+    for name in hf_rnn_seq2seq.__all__:
+        assert getattr(hf_rnn_seq2seq, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = hf_rnn_seq2seq.nothing

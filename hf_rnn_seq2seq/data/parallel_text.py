@@ -148,7 +148,10 @@ class ParallelText:
         path = Path(self.file)
         if not path.is_file():
             raise FileNotFoundError(f"`file` does not exist: {path}")
-        return load_dataset(_table_kind(path), data_files=str(path), split="train", streaming=self.streaming)
+        kind = _table_kind(path)
+        # every cell is text: neither numbers nor words such as "null" are to be guessed from it
+        options = {"dtype": str, "keep_default_na": False} if kind == "csv" else {}
+        return load_dataset(kind, data_files=str(path), split="train", streaming=self.streaming, **options)
 
     def _load_hub_dataset(self):
         from datasets import load_dataset
@@ -226,6 +229,9 @@ def _pick_columns(row: dict, source: str | None, target: str | None, where: str)
     if isinstance(row.get("translation"), dict):
         row = row["translation"]
     _check_columns(row, source, target, where)
+    for name in (source, target):
+        if row[name] is not None and not isinstance(row[name], str):
+            raise ValueError(f"Column {name!r} of {where} must hold text, got {row[name]!r}.")
     return row[source] or "", row[target] or ""
 
 

@@ -47,6 +47,8 @@ def translate(
     Returns:
         For each text its hypotheses, best first; one, or `num_return_sequences`.
     """
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
     results: list[list[Hypothesis]] = [[Hypothesis("", None, True)] for _ in texts]
     encoded = [tokenizer(text)["input_ids"] for text in texts]
     order = sorted((i for i, text in enumerate(texts) if text.strip()), key=lambda i: len(encoded[i]), reverse=True)

@@ -28,15 +28,17 @@ def write_model_card(folder: Path, *, example: str) -> ModelCard:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     data = recipe["data"]
     languages = [data[side] for side in ("source_language", "target_language") if side in data]
+    test_set = _describe_text(data["test"]) if "test" in data else None
     card = ModelCard.from_template(
-        _metadata(folder.name, facts, languages),
+        _metadata(folder.name, facts, languages, test_set),
         template_path=str(TEMPLATE),
         title=folder.name,
         model_id=folder.name,
         summary=_summarise(config, languages),
         architecture=_describe_architecture(config),
         tokenizer=_describe_tokenizer(recipe.get("tokenizer", {}), config),
-        training_text=_describe_text(data["train"], facts),
+        training_text=_describe_training_text(data["train"], facts),
+        test_set=test_set,
         facts=facts,
         recipe=recipe_text,
         example=example.replace('"', '\\"'),
@@ -46,12 +48,12 @@ def write_model_card(folder: Path, *, example: str) -> ModelCard:
     return card
 
 
-def _metadata(name: str, facts: dict, languages: list[str]) -> ModelCardData:
+def _metadata(name: str, facts: dict, languages: list[str], test_set: str | None) -> ModelCardData:
     results = [
         EvalResult(
             task_type="translation",
             dataset_type="text",
-            dataset_name=facts["test_set"],
+            dataset_name=test_set,
             metric_type=score["name"].lower().split(" ")[0],
             metric_name=score["name"],
             metric_value=round(score["value"], 2),
@@ -92,7 +94,13 @@ def _describe_tokenizer(tokenizer: dict, config: dict) -> str:
     return f"{'joint' if tokenizer['joint'] else 'separate'} {tokenizer['kind']}, {sizes}"
 
 
-def _describe_text(train: dict, facts: dict) -> str:
-    name = train.get("dataset") or train.get("file") or f"{train['source_file']}, {train['target_file']}"
+def _describe_text(text: dict) -> str:
+    """A dataset and its split, or names of files without the folders of the machine they lay on."""
+    if "dataset" in text:
+        return f"{text['dataset']} ({text['split']})"
+    return ", ".join(Path(text[key]).name for key in ("file", "source_file", "target_file") if key in text)
+
+
+def _describe_training_text(text: dict, facts: dict) -> str:
     count = facts["num_training_pairs"]
-    return f"{name}, {count:,} pairs" if count is not None else f"{name}, streamed"
+    return f"{_describe_text(text)}, {count:,} pairs" if count is not None else f"{_describe_text(text)}, streamed"

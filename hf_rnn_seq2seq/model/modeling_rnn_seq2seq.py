@@ -95,6 +95,22 @@ class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
         # unlike the stock rule, source and target embedding can be shared without tying the output layer
         return super().get_expanded_tied_weights_keys(True) if all_submodels else dict(self._tied_weights_keys)
 
+    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Embedding:
+        """As transformers' method, for models whose two sides share one vocabulary.
+
+        Raises:
+            ValueError: if source and target have vocabularies of their own.
+        """
+        if not self.config.share_encoder_decoder_embeddings:
+            raise ValueError(
+                "`resize_token_embeddings` cannot know which side to resize, got a model with "
+                f"`vocab_size`={self.config.vocab_size} and `decoder_vocab_size`={self.config.decoder_vocab_size}; "
+                "train a new model on the longer vocabularies."
+            )
+        embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
+        self.config.decoder_vocab_size = self.config.vocab_size
+        return embeddings
+
 
 class RnnSeq2SeqEncoder(RnnSeq2SeqPreTrainedModel):
     """Reads the source into a memory: one annotation per source token, exact under padding on either side."""
@@ -381,12 +397,20 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
         if self.config.share_encoder_decoder_embeddings:
             self.decoder.embed_tokens = value
 
+    def _name_encoder_outputs(self, outputs: tuple) -> RnnSeq2SeqEncoderOutput:
+        """A tuple has no place for what is None: GRUs have no cell."""
+        # CODEPATH: lstm has a cell, gru none
+        cell = ["final_cell"] if self.config.cell_type == "lstm" else []
+        names = ["last_hidden_state", "final_hidden", *cell, "hidden_states"]
+        return RnnSeq2SeqEncoderOutput(**dict(zip(names, outputs, strict=False)))
+
     @can_return_tuple
     def forward(
         self,
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         decoder_input_ids: torch.LongTensor | None = None,
+        decoder_attention_mask: torch.Tensor | None = None,
         encoder_outputs: RnnSeq2SeqEncoderOutput | tuple | None = None,
         past_key_values: RnnSeq2SeqCache | None = None,
         inputs_embeds: torch.Tensor | None = None,
@@ -402,6 +426,8 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
             input_ids (`torch.LongTensor` of shape `(B, S)`): source tokens.
             attention_mask (`torch.Tensor` of shape `(B, S)`, *optional*): 1 where a source token stands.
             decoder_input_ids (`torch.LongTensor` of shape `(B, T)`): target tokens, shifted right.
+            decoder_attention_mask (`torch.Tensor` of shape `(B, T)`, *optional*): 1 where a target token stands.
+                Padding on the right changes nothing before it; padding on the left is refused.
             encoder_outputs (*optional*): what the encoder returned earlier for the same source.
             past_key_values (`RnnSeq2SeqCache`, *optional*): state after earlier target tokens.
             inputs_embeds (`torch.Tensor` of shape `(B, S, E)`, *optional*): in place of `input_ids`.
@@ -413,6 +439,11 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
         Returns:
             `last_hidden_state` are the features of shape `(B, T, R)` that the output layer reads.
         """
+        if decoder_attention_mask is not None and (decoder_attention_mask.long().diff(dim=1) > 0).any():
+            raise ValueError(
+                "`decoder_attention_mask` must have its padding on the right, got a 0 before a 1; set "
+                '`tokenizer.padding_side="right"` for targets.'
+            )
         if encoder_outputs is None:
             encoder_outputs = self.encoder(
                 input_ids=input_ids,
@@ -421,7 +452,7 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
                 output_hidden_states=output_hidden_states,
             )
         elif not isinstance(encoder_outputs, ModelOutput):
-            encoder_outputs = RnnSeq2SeqEncoderOutput(*encoder_outputs)
+            encoder_outputs = self._name_encoder_outputs(encoder_outputs)
         decoder_outputs = self.decoder(
             input_ids=decoder_input_ids,
             encoder_outputs=encoder_outputs,
@@ -478,22 +509,6 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMi
     def set_output_embeddings(self, new_embeddings: nn.Linear):
         self.lm_head = new_embeddings
 
-    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Embedding:
-        """As transformers' method, for models whose two sides share one vocabulary.
-
-        Raises:
-            ValueError: if source and target have vocabularies of their own.
-        """
-        if not self.config.share_encoder_decoder_embeddings:
-            raise ValueError(
-                "`resize_token_embeddings` cannot know which side to resize, got a model with "
-                f"`vocab_size`={self.config.vocab_size} and `decoder_vocab_size`={self.config.decoder_vocab_size}; "
-                "train a new model on the longer vocabularies."
-            )
-        embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
-        self.config.decoder_vocab_size = self.config.vocab_size
-        return embeddings
-
     def prepare_decoder_input_ids_from_labels(self, labels: torch.LongTensor) -> torch.LongTensor:
         """Target tokens shifted right: `decoder_start_token_id` in front, the last label dropped, -100 as padding.
 
@@ -518,6 +533,7 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMi
         input_ids: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         decoder_input_ids: torch.LongTensor | None = None,
+        decoder_attention_mask: torch.Tensor | None = None,
         encoder_outputs: RnnSeq2SeqEncoderOutput | tuple | None = None,
         past_key_values: RnnSeq2SeqCache | None = None,
         inputs_embeds: torch.Tensor | None = None,
@@ -551,6 +567,7 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMi
             input_ids=input_ids,
             attention_mask=attention_mask,
             decoder_input_ids=decoder_input_ids,
+            decoder_attention_mask=decoder_attention_mask,
             encoder_outputs=encoder_outputs,
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,

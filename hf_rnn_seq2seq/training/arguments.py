@@ -4,13 +4,16 @@ import dataclasses
 import difflib
 import types
 import typing
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
+from transformers import GenerationConfig
 
 from ..data.parallel_text import ParallelText
 from ..data.tokenizer_training import Normalization, TokenizerKind
+from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from .learning_rate import Schedule
 
 T = TypeVar("T")
@@ -138,11 +141,31 @@ class TrainingArguments:
             raise ValueError("Training needs an end: set `max_epochs`, `max_updates` or `max_minutes`.")
         if self.resume and self.overwrite:
             raise ValueError("`resume` and `overwrite` contradict each other, got both; choose one.")
-        for name in ("gradient_accumulation_steps", "num_averaged", "log_every", "validation_beams"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {getattr(self, name)}.")
+        for name in _COUNTS:
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        for name in ("learning_rate", "max_grad_norm"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"`{name}` must be larger than 0, got {getattr(self, name)}.")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(f"`label_smoothing` is a probability in [0, 1), got {self.label_smoothing}.")
+
+
+_COUNTS = (
+    "max_tokens",
+    "batch_size",
+    "gradient_accumulation_steps",
+    "max_epochs",
+    "max_updates",
+    "lr_patience",
+    "validate_every",
+    "validation_examples",
+    "validation_beams",
+    "patience",
+    "num_averaged",
+    "log_every",
+)
 
 
 @dataclasses.dataclass
@@ -159,6 +182,10 @@ class Recipe:
     tokenizer: TokenizerArguments = dataclasses.field(default_factory=TokenizerArguments)
     model: dict[str, Any] = dataclasses.field(default_factory=dict)
     generation: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        _check_names(self.model, [field.name for field in dataclasses.fields(RnnSeq2SeqConfig)], "model.")
+        _check_names(self.generation, GenerationConfig().to_dict(), "generation.")
 
 
 def read_recipe(path: str | Path | None, overrides: list[str]) -> Recipe:
@@ -180,17 +207,28 @@ def read_recipe(path: str | Path | None, overrides: list[str]) -> Recipe:
         *sections, key = name.split(".")
         place = values
         for section in sections:
-            place = place.setdefault(section, {})
-        place[key] = yaml.safe_load(value)
+            # a section may be missing, or empty in YAML
+            place[section] = place.get(section) or {}
+            place = place[section]
+            if not isinstance(place, dict):
+                raise ValueError(f"`{section}` in {override!r} is a single value, got {place!r}; set it as a whole.")
+        place[key] = _parse_yaml(value, override)
     return _build(Recipe, values, "")
 
 
 def _read_yaml(path: Path) -> dict:
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    values = _parse_yaml(path.read_text(encoding="utf-8"), str(path))
     if not isinstance(values, dict):
         raise ValueError(f"A recipe must be YAML sections, got a {type(values).__name__} in {path}.")
     base = values.pop("base", None)
     return values if base is None else _merge(_read_yaml(path.parent / base), values)
+
+
+def _parse_yaml(text: str, where: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where} is not valid YAML: {error}") from error
 
 
 def _merge(base: dict, changes: dict) -> dict:
@@ -206,11 +244,7 @@ def _build(cls: type[T], values: dict, where: str) -> T:
     """A dataclass from nested dicts, its types checked and YAML's misread numbers (`1e-3`) mended."""
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     hints = typing.get_type_hints(cls)
-    for name in values:
-        if name not in fields:
-            near = difflib.get_close_matches(name, fields, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(fields)}."
-            raise ValueError(f"`{where}{name}` is unknown in a recipe; {hint}")
+    _check_names(values, fields, where)
     missing = [
         name
         for name, field in fields.items()
@@ -219,6 +253,15 @@ def _build(cls: type[T], values: dict, where: str) -> T:
     if missing:
         raise ValueError(f"A recipe must set {', '.join(f'`{where}{name}`' for name in missing)}.")
     return cls(**{name: _convert(value, hints[name], f"{where}{name}") for name, value in values.items()})
+
+
+def _check_names(values: dict, known: Iterable[str], where: str) -> None:
+    known = list(known)
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean `{near[0]}`?" if near else f"there are: {', '.join(known)}."
+            raise ValueError(f"`{where}{name}` is unknown in a recipe; {hint}")
 
 
 def _convert(value: Any, hint: Any, name: str) -> Any:

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -166,7 +167,10 @@ class TrainingLoop:
             checkpoint = self.keeper.path(self.keeper.last)
             load_average(self.bare_model, [checkpoint])
             self.accelerator.load_state(str(checkpoint / STATE_FOLDER))
-        is_due = False
+        if self.arguments.resume:
+            self._forget_log_after(self.progress.update)
+        # a finished run that is resumed has been validated
+        is_due = self.keeper.last is not None and self.keeper.last.update == self.progress.update
         start = time.perf_counter() - self.progress.wall_seconds
         with self._progress_bar() as bar:
             for batches, ends_epoch in self._updates():
@@ -209,6 +213,15 @@ class TrainingLoop:
                 file.write(json.dumps(entry, ensure_ascii=False) + "\n")
         numbers = {name: value for name, value in entry.items() if isinstance(value, int | float)}
         self.accelerator.log(numbers, step=self.progress.update)
+
+    def _forget_log_after(self, update: int) -> None:
+        """Drop lines of updates that an interrupted run made after its last checkpoint: they are made again."""
+        log_file = self.output_dir / LOG_FILE
+        if self.accelerator.is_main_process and log_file.is_file():
+            lines = log_file.read_text(encoding="utf-8").splitlines(keepends=True)
+            draft = log_file.with_suffix(".unfinished")
+            draft.write_text("".join(line for line in lines if json.loads(line)["update"] <= update), encoding="utf-8")
+            os.replace(draft, log_file)
 
     def _build_optimizer(self, model: PreTrainedModel) -> torch.optim.Optimizer:
         arguments = self.arguments
@@ -331,15 +344,16 @@ class TrainingLoop:
     def _validation_loss(self) -> float:
         self.model.eval()
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        total = torch.zeros(2, device=self.accelerator.device, dtype=torch.float64)
+        summed, num_tokens = 0.0, 0
         plan = BatchPlan(max_tokens=self.arguments.max_tokens, batch_size=self.arguments.batch_size)
         for batch in plan.batches(self.validation_pairs)[rank::world]:
             rows = collate(batch, pad_token_id=self.pad_token_id)
             rows = {name: tensor.to(self.accelerator.device) for name, tensor in rows.items()}
-            num_target = (rows["labels"] != LABEL_PADDING).sum()
-            total += torch.stack([self._loss(rows).double(), num_target.double()])
-        loss, num_tokens = self.accelerator.reduce(total).tolist()
-        return loss / num_tokens
+            num_tokens += sum(len(pair.target) for pair in batch)
+            summed += self._loss(rows).item()
+        both = torch.tensor([summed, num_tokens], device=self.accelerator.device)
+        summed, num_tokens = self.accelerator.reduce(both).tolist()
+        return summed / num_tokens
 
     def _validate_and_save(self, bar: tqdm) -> None:
         arguments, progress = self.arguments, self.progress

@@ -1,7 +1,8 @@
 """A recipe from start to finish: data, tokenizer, model, training, averaging, test, the folder for its users."""
 
+import dataclasses
+import gc
 import json
-import logging
 import platform
 import shutil
 from collections.abc import Sequence
@@ -10,25 +11,22 @@ from pathlib import Path
 import torch
 import yaml
 from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
 from accelerate.utils import set_seed
 from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from ..data.batching import LengthFilter, encode_pairs
 from ..data.tokenizer_training import train_tokenizer
 from ..decoding.translation import translate
+from ..hub.card import CURVES_FILE, RECIPE_FILE, RESULTS_FILE
 from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from ..model.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 from ..model.tokenization_rnn_seq2seq import RnnSeq2SeqTokenizer
 from .arguments import Recipe, TokenizerArguments, TrainingArguments
 from .checkpoints import load_average, save_folder
 from .curves import plot_learning_curves
-from .loop import CHECKPOINTS_FOLDER, LOG_FILE, TrainingLoop
+from .loop import CHECKPOINTS_FOLDER, LOG_FILE, TrainingLoop, ValidationResult
 from .metrics import Score, score_lowercased_moses, score_texts
-
-logger = logging.getLogger(__name__)
-
-CURVES_FILE = "learning_curves.png"
-RESULTS_FILE = "results.json"
 
 
 def train(recipe: Recipe) -> dict | None:
@@ -43,10 +41,13 @@ def train(recipe: Recipe) -> dict | None:
     accelerator = Accelerator(
         mixed_precision=arguments.mixed_precision, log_with=arguments.report_to or None, project_dir=output_dir
     )
+    _check_trackers(arguments)
     set_seed(arguments.seed)
+    # read at the start what is needed at the end: a mistake there must not cost the training
+    validation_texts, test_texts = _read_texts(recipe)
     with accelerator.main_process_first():
         _clear_earlier_run(arguments)
-    validation_texts = list(recipe.data.validation.pairs())
+        output_dir.mkdir(parents=True, exist_ok=True)
     with accelerator.main_process_first():
         tokenizer = _get_tokenizer(recipe, output_dir, accelerator.is_main_process)
     length_filter = LengthFilter(
@@ -62,16 +63,43 @@ def train(recipe: Recipe) -> dict | None:
         streaming=recipe.data.train.streaming,
     )
     if accelerator.is_main_process:
-        (output_dir / "recipe.yaml").write_text(yaml.safe_dump(_to_dict(recipe), sort_keys=False, allow_unicode=True))
+        text = yaml.safe_dump(_to_dict(recipe), sort_keys=False, allow_unicode=True)
+        (output_dir / RECIPE_FILE).write_text(text, encoding="utf-8")
+    # dropout must differ between processes, which hold different rows of a batch
+    set_seed(arguments.seed, device_specific=True)
     if arguments.report_to:
         accelerator.init_trackers("hf-rnn-seq2seq")
     loop.run()
-    facts = _finish(recipe, loop, tokenizer)
-    facts["num_dropped_pairs"] = length_filter.num_dropped
+    facts = {**_finish(recipe, loop, tokenizer, test_texts), "num_dropped_pairs": length_filter.num_dropped}
     if accelerator.is_main_process:
         (output_dir / RESULTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
+    # wrappers that hold the process group must be gone before it, or a process may never end
+    accelerator.free_memory()
+    del loop
+    gc.collect()
+    accelerator.wait_for_everyone()
     accelerator.end_training()
     return facts if accelerator.is_main_process else None
+
+
+def _check_trackers(arguments: TrainingArguments) -> None:
+    available = {tracker.value for tracker in get_available_trackers()}
+    for name in arguments.report_to:
+        if name not in available:
+            raise ValueError(
+                f"`report_to` must name installed trackers, got {name!r}; there are: {', '.join(sorted(available))}; "
+                'others install with `pip install "hf-rnn-seq2seq[tensorboard]"`, `[trackio]` or `[wandb]`.'
+            )
+
+
+def _read_texts(recipe: Recipe) -> tuple[list, list]:
+    """Pairs of the validation and, where the recipe has one, the test set."""
+    validation = list(recipe.data.validation.pairs())
+    test = [] if recipe.data.test is None else list(recipe.data.test.pairs())
+    for name, text, pairs in (("validation", recipe.data.validation, validation), ("test", recipe.data.test, test)):
+        if text is not None and not pairs:
+            raise ValueError(f"`data.{name}` must hold at least one pair, got none from {text}.")
+    return validation, test
 
 
 def _clear_earlier_run(arguments: TrainingArguments) -> None:
@@ -118,6 +146,9 @@ def _build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> RnnSeq2S
     """A new model for the tokenizer's vocabularies and special tokens."""
     special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     bos = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.pad_token_id
+    for name in ("pad_token_id", "eos_token_id"):
+        if getattr(tokenizer, name) is None:
+            raise ValueError(f"The tokenizer must have a `{name}`, got None; set it, or let the recipe train one.")
     for name in ("vocab_size", "decoder_vocab_size"):
         if name in recipe.model:
             raise ValueError(
@@ -143,10 +174,11 @@ def _build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> RnnSeq2S
     return model
 
 
-def _finish(recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBase) -> dict:
+def _finish(recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBase, test_texts: list) -> dict:
     """Choose between the best and the averaged weights by validation, test them, and write the final folder."""
-    arguments, keeper, progress = recipe.training, loop.keeper, loop.progress
-    model = loop.bare_model
+    arguments, keeper = recipe.training, loop.keeper
+    # without Accelerate's autocast: what is scored is what users of the folder will have
+    model = loop.accelerator.unwrap_model(loop.model, keep_fp32_wrapper=False)
     beams = model.generation_config.num_beams
     load_average(model, [keeper.path(keeper.best)])
     chosen, validation = f"best ({keeper.best.name})", loop.validate(num_beams=beams)
@@ -158,37 +190,41 @@ def _finish(recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBa
             chosen, validation = f"mean of the {arguments.averaging} {len(averaged)} checkpoints", candidate
         else:
             load_average(model, [keeper.path(keeper.best)])
-    facts = {
-        "weights": chosen,
-        "num_parameters": model.num_parameters(),
+    facts = _collect_facts(loop, chosen, validation, beams)
+    if loop.accelerator.is_main_process:
+        output_dir = Path(arguments.output_dir)
+        save_folder(output_dir, model, tokenizer)
+        plot_learning_curves(output_dir / LOG_FILE, output_dir / CURVES_FILE)
+        if test_texts:
+            facts["test"] = [score.to_dict() for score in _test(recipe, model, tokenizer, test_texts)]
+            facts["test_set"] = str(recipe.data.test)
+    return facts
+
+
+def _collect_facts(loop: TrainingLoop, weights: str, validation: ValidationResult, num_beams: int) -> dict:
+    """What a reader of the results wants to know of the run."""
+    progress, seconds = loop.progress, max(loop.progress.seconds, 1e-9)
+    return {
+        "weights": weights,
+        "num_parameters": loop.bare_model.num_parameters(),
         "num_training_pairs": None if loop.streaming else len(loop.train_pairs),
         "updates": progress.update,
         "epochs": progress.epoch,
         "training_wall_seconds": progress.wall_seconds,
         "update_seconds": progress.seconds,
-        "target_tokens_per_second": progress.target_tokens / max(progress.seconds, 1e-9),
-        "source_and_target_tokens_per_second": (progress.target_tokens + progress.source_tokens)
-        / max(progress.seconds, 1e-9),
-        "seed": arguments.seed,
+        "target_tokens_per_second": progress.target_tokens / seconds,
+        "source_and_target_tokens_per_second": (progress.target_tokens + progress.source_tokens) / seconds,
+        "seed": loop.arguments.seed,
         "num_processes": loop.accelerator.num_processes,
         "hardware": _describe_hardware(loop.accelerator.device),
-        "mixed_precision": arguments.mixed_precision,
-        "num_beams": beams,
+        "mixed_precision": loop.arguments.mixed_precision,
+        "num_beams": num_beams,
         "validation": {"loss": validation.loss, "perplexity": validation.perplexity, **validation.scores},
     }
-    if not loop.accelerator.is_main_process:
-        return facts
-    if recipe.data.test is not None:
-        facts["test"] = [score.to_dict() for score in _test(recipe, model, tokenizer)]
-        facts["test_set"] = str(recipe.data.test)
-    output_dir = Path(arguments.output_dir)
-    save_folder(output_dir, model, tokenizer)
-    plot_learning_curves(output_dir / LOG_FILE, output_dir / CURVES_FILE)
-    return facts
 
 
-def _test(recipe: Recipe, model, tokenizer: PreTrainedTokenizerBase) -> list[Score]:
-    sources, references = zip(*recipe.data.test.pairs(), strict=True)
+def _test(recipe: Recipe, model, tokenizer: PreTrainedTokenizerBase, texts: list[tuple[str, str]]) -> list[Score]:
+    sources, references = zip(*texts, strict=True)
     hypotheses = [best[0].text for best in translate(model, tokenizer, sources, batch_size=64)]
     Path(recipe.training.output_dir, "test_translations.txt").write_text(
         "\n".join(hypotheses) + "\n", encoding="utf-8"
@@ -221,11 +257,13 @@ def _cpu_name() -> str:
 
 
 def _to_dict(recipe: Recipe) -> dict:
-    import dataclasses
+    """The recipe as it may be run again, in another folder or this one."""
 
     def clean(value):
         if isinstance(value, dict):
-            return {key: clean(entry) for key, entry in value.items() if entry is not None and key != "skipped"}
+            return {key: clean(entry) for key, entry in value.items() if entry is not None and key not in dropped}
         return value
 
+    # a count of one run, and what would continue or delete an earlier one
+    dropped = {"skipped", "resume", "overwrite"}
     return clean(dataclasses.asdict(recipe))

@@ -52,6 +52,24 @@ def test_tables_are_read_by_column(tmp_path, monkeypatch, kind, streaming):
     assert list(text.pairs()) == PAIRS
 
 
+@pytest.mark.parametrize("kind", ["csv", "tsv"])
+def test_cells_are_text_whatever_they_look_like(tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / f"numbers.{kind}"
+    separator = {"csv": ",", "tsv": "\t"}[kind]
+    rows = [("src", "tgt"), ("007", "null"), ("12", "nan")]
+    path.write_text("".join(separator.join(row) + "\n" for row in rows))
+    assert list(ParallelText(file=str(path), source="src", target="tgt").pairs()) == rows[1:]
+
+
+def test_columns_that_hold_no_text_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    path = tmp_path / "numbers.jsonl"
+    path.write_text('{"src": 7, "tgt": "sieben"}\n')
+    with pytest.raises(ValueError, match="Column 'src' of .* must hold text, got 7"):
+        list(ParallelText(file=str(path), source="src", target="tgt").pairs())
+
+
 def test_tsv_without_names_takes_the_first_two_columns(tmp_path):
     path = tmp_path / "pairs.tsv.gz"
     with gzip.open(path, "wb") as file:

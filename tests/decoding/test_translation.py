@@ -67,3 +67,8 @@ def test_translating_leaves_the_training_mode_as_it_was(model, tokenizer):
 
 def test_lines_come_in_chunks():
     assert list(read_chunks(iter(["a\n", "b\n", "\n", "c"]), 3)) == [["a", "b", ""], ["c"]]
+
+
+def test_batch_size_must_be_positive(model, tokenizer):
+    with pytest.raises(ValueError, match="`batch_size` must be at least 1, got -1"):
+        translate(model, tokenizer, ["a"], batch_size=-1)

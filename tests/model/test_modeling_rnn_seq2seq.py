@@ -135,6 +135,9 @@ def test_tuple_and_embedding_inputs_equal_the_usual_ones(cell_type):
     inputs = {"attention_mask": batch["attention_mask"], "labels": batch["labels"]}
     encoded = encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], return_dict=False)
     torch.testing.assert_close(model(encoder_outputs=encoded, **inputs).logits, usual.logits)
+    everything = {"attention_mask": batch["attention_mask"], "output_hidden_states": True}
+    encoded = encoder(input_ids=batch["input_ids"], return_dict=False, **everything)
+    assert len(model(encoder_outputs=encoded, **inputs).encoder_hidden_states) == 3
     embeds = encoder.embed_tokens(batch["input_ids"])
     torch.testing.assert_close(model(inputs_embeds=embeds, **inputs).logits, usual.logits)
     shifted = model.prepare_decoder_input_ids_from_labels(batch["labels"])
@@ -312,6 +315,10 @@ def test_resized_model_keeps_its_old_tokens_and_loads(tmp_path, tie_word_embeddi
     model.save_pretrained(tmp_path)
     loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path, dtype=torch.float64)
     torch.testing.assert_close(loaded(**encode_batch()).logits, after, rtol=0, atol=1e-14)
+    bare = AutoModel.from_pretrained(tmp_path)
+    bare.resize_token_embeddings(20)
+    assert (bare.config.vocab_size, bare.config.decoder_vocab_size) == (20, 20)
+    assert bare.decoder.embed_tokens.weight is bare.encoder.embed_tokens.weight
 
 
 def test_resizing_two_vocabularies_is_refused():
@@ -351,6 +358,24 @@ def test_foreign_ids_and_misshapen_masks_are_refused():
         model(input_ids=torch.tensor([[4, 2]]), decoder_input_ids=torch.tensor([[5, -100]]))
     with pytest.raises(ValueError, match=r"a value for each of \(1, 2\) source positions, got shape \(1, 3\)"):
         model(input_ids=torch.tensor([[4, 2]]), attention_mask=torch.ones(1, 3), labels=torch.tensor([[5, 2]]))
+
+
+def test_padding_of_the_target_is_on_the_right(decoder_type):
+    model = build_model(decoder_type=decoder_type)
+    source = torch.tensor([[4, 5, 2]])
+    whole = model(input_ids=source, decoder_input_ids=torch.tensor([[1, 5, 6]])).logits
+    padded = model(
+        input_ids=source,
+        decoder_input_ids=torch.tensor([[1, 5, 6, 0]]),
+        decoder_attention_mask=torch.tensor([[1, 1, 1, 0]]),
+    ).logits
+    torch.testing.assert_close(padded[:, :3], whole, rtol=0, atol=1e-12)
+    with pytest.raises(ValueError, match="must have its padding on the right, got a 0 before a 1"):
+        model(
+            input_ids=source,
+            decoder_input_ids=torch.tensor([[0, 1, 5]]),
+            decoder_attention_mask=torch.tensor([[0, 1, 1]]),
+        )
 
 
 def test_training_needs_start_and_padding_ids():

@@ -13,6 +13,7 @@ MINIMAL = [
     "data.validation.split=validation",
     "training.output_dir=out",
     "training.max_updates=1",
+    "training.seed=1",
 ]
 
 
@@ -59,6 +60,12 @@ def test_batches_are_token_budgets_unless_a_size_is_given():
         ("training.max_updates=null", "Training needs an end"),
         ("training.num_averaged=0", "`num_averaged` must be at least 1, got 0"),
         ("training.label_smoothing=1.5", r"`label_smoothing` is a probability in \[0, 1\), got 1.5"),
+        ("training.patience=0", "`patience` must be at least 1, got 0"),
+        ("training.max_grad_norm=0", "`max_grad_norm` must be larger than 0, got 0.0"),
+        ("model.cel_type=gru", "`model.cel_type` is unknown in a recipe; did you mean `cell_type`?"),
+        ("generation.num_beam=3", "`generation.num_beam` is unknown in a recipe; did you mean `num_beams`?"),
+        ("training.seed=[", r"training.seed=\[ is not valid YAML"),
+        ("training.seed.more=1", "`seed` in 'training.seed.more=1' is a single value, got 1"),
         ("training", "Overrides are written `section.key=value`, got 'training'"),
     ],
 )

@@ -11,6 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
+from hf_rnn_seq2seq.data.parallel_text import ParallelText
+from hf_rnn_seq2seq.training.loop import TrainingLoop
 from hf_rnn_seq2seq.training.run import train
 from tests.training.conftest import read_log, recipe_words, tiny_recipe, train_losses
 
@@ -98,6 +100,46 @@ def test_earlier_run_is_not_lost_unasked(tmp_path):
     assert [path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir()] == ["step-00000001"]
 
 
+def test_log_of_an_interrupted_run_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    update = TrainingLoop._update
+
+    def stop_at_six(loop, *arguments):
+        if loop.progress.update == 6:
+            raise KeyboardInterrupt
+        update(loop, *arguments)
+
+    monkeypatch.setattr(TrainingLoop, "_update", stop_at_six)
+    words = ["training.max_updates=8", "training.validate_every=4"]
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_recipe(tmp_path, *words))
+    monkeypatch.undo()
+    train(tiny_recipe(tmp_path, "training.resume=true", *words))
+    assert [entry["update"] for entry in read_log(tmp_path) if "train_loss" in entry] == list(range(1, 9))
+    # resumed when finished, it only writes its results again
+    train(tiny_recipe(tmp_path, "training.resume=true", *words))
+    assert [entry["update"] for entry in read_log(tmp_path) if "validation_loss" in entry] == [4, 8]
+
+
+def test_mistakes_are_found_before_training(tmp_path):
+    (tmp_path / "empty.tsv").write_text("")
+    with pytest.raises(ValueError, match="`data.validation` must hold at least one pair"):
+        train(
+            tiny_recipe(tmp_path / "run", "training.max_updates=1", f"data.validation={{file: {tmp_path}/empty.tsv}}")
+        )
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        train(tiny_recipe(tmp_path / "run", "training.max_updates=1", "data.test={file: nowhere.tsv}"))
+    with pytest.raises(ValueError, match="`report_to` must name installed trackers, got 'mlflux'"):
+        train(tiny_recipe(tmp_path / "run", "training.max_updates=1", "training.report_to=[mlflux]"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_trained_tokenizer_can_be_used_again(tmp_path):
+    train(tiny_recipe(tmp_path / "first", "training.max_updates=1"))
+    train(tiny_recipe(tmp_path / "second", "training.max_updates=1", f"tokenizer.path={tmp_path}/first"))
+    first, second = (AutoTokenizer.from_pretrained(tmp_path / name) for name in ("first", "second"))
+    assert first.get_vocab() == second.get_vocab()
+
+
 def test_resume_with_another_end_validates_and_goes_on_where_it_stood(tmp_path):
     train(tiny_recipe(tmp_path, "training.max_updates=3"))
     train(tiny_recipe(tmp_path, "training.max_updates=5", "training.resume=true"))
@@ -129,10 +171,25 @@ def test_streaming_trains_on_every_pair(tmp_path):
     assert (facts["updates"], facts["epochs"], facts["num_training_pairs"]) == (12, 2, None)
 
 
-def test_bf16_trains(tmp_path):
-    train(tiny_recipe(tmp_path, "training.max_updates=4", "training.mixed_precision=bf16"))
-    assert all(map(math.isfinite, train_losses(tmp_path)))
-    assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path).values())
+def test_bf16_trains_near_float32_and_is_scored_in_float32(tmp_path):
+    words = ["training.max_updates=4", "data.test={dataset: dates, split: test, max_examples: 6}"]
+    train(tiny_recipe(tmp_path / "full", *words))
+    facts = train(tiny_recipe(tmp_path / "half", "training.mixed_precision=bf16", *words))
+    full, half = train_losses(tmp_path / "full"), train_losses(tmp_path / "half")
+    assert half != full
+    assert half == pytest.approx(full, rel=0.02)
+    assert all(tensor.dtype == torch.float32 for tensor in weights(tmp_path / "half").values())
+    model, tokenizer = (
+        AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "half"),
+        AutoTokenizer.from_pretrained(tmp_path / "half"),
+    )
+    total, count = 0.0, 0
+    for source, target in ParallelText(dataset="dates", split="validation", max_examples=8).pairs():
+        labels = tokenizer(text_target=target, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            loss = model(input_ids=tokenizer(source, return_tensors="pt")["input_ids"], labels=labels).loss
+        total, count = total + loss.item() * labels.numel(), count + labels.numel()
+    assert facts["validation"]["loss"] == pytest.approx(total / count, rel=1e-5)
 
 
 def test_patience_ends_a_run_that_does_not_improve(tmp_path):
