@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -238,12 +239,14 @@ def _input(path: Path | None):
 
 
 def _decoded_lines(file: TextIO, name: Path | str) -> Iterator[str]:
-    number = 0
-    try:
-        for number, line in enumerate(file, start=1):
-            yield line
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is not valid UTF-8, at or after line {number + 1}: {error}") from error
+    for number in itertools.count(1):
+        try:
+            line = next(file, None)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name} is not valid UTF-8, at or after line {number}: {error}") from error
+        if line is None:
+            return
+        yield line
 
 
 @contextlib.contextmanager
