@@ -38,10 +38,10 @@ def train(recipe: Recipe) -> dict | None:
     """
     arguments = recipe.training
     output_dir = Path(arguments.output_dir)
+    _check_trackers(arguments)
     accelerator = Accelerator(
         mixed_precision=arguments.mixed_precision, log_with=arguments.report_to or None, project_dir=output_dir
     )
-    _check_trackers(arguments)
     set_seed(arguments.seed)
     # read at the start what is needed at the end: a mistake there must not cost the training
     validation_texts, test_texts = _read_texts(recipe)

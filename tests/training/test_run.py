@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 
 from hf_rnn_seq2seq.data.parallel_text import ParallelText
@@ -174,6 +175,7 @@ def test_streaming_trains_on_every_pair(tmp_path):
 def test_bf16_trains_near_float32_and_is_scored_in_float32(tmp_path):
     words = ["training.max_updates=4", "data.test={dataset: dates, split: test, max_examples: 6}"]
     train(tiny_recipe(tmp_path / "full", *words))
+    AcceleratorState._reset_state(reset_partial_state=True)
     facts = train(tiny_recipe(tmp_path / "half", "training.mixed_precision=bf16", *words))
     full, half = train_losses(tmp_path / "full"), train_losses(tmp_path / "half")
     assert half != full
