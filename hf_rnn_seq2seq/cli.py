@@ -198,6 +198,7 @@ def _add_attention(commands) -> None:
 
 
 def _attention(arguments: argparse.Namespace) -> int:
+    _prepare_process()
     from .decoding.attention_map import map_attention, plot_attention
 
     model, tokenizer = _load(arguments)

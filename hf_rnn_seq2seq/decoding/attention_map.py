@@ -76,7 +76,7 @@ def plot_attention(attention: AttentionMap, picture: Path) -> None:
     from matplotlib.figure import Figure
 
     num_target, num_source = attention.weights.shape
-    figure = Figure(figsize=(2.5 + 0.32 * num_source, 1.8 + 0.32 * num_target), layout="constrained")
+    figure = Figure(figsize=(2.4 + 0.24 * num_source, 1.4 + 0.24 * num_target), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(attention.weights.numpy(), cmap="Blues", vmin=0, vmax=1, aspect="auto")
     # tokens are text, not mathematics: a dollar sign must not start a formula
@@ -85,5 +85,5 @@ def plot_attention(attention: AttentionMap, picture: Path) -> None:
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set(xlabel="source", ylabel="target")
-    figure.colorbar(image, label="attention weight")
+    figure.colorbar(image, label="attention weight", shrink=0.6)
     figure.savefig(picture, dpi=120)

@@ -10,6 +10,14 @@ TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
 RESULTS_FILE = "results.json"
 RECIPE_FILE = "recipe.yaml"
 CURVES_FILE = "learning_curves.png"
+# our names of scores -> the Hub's
+_METRIC_TYPES = {
+    "BLEU": "bleu",
+    "BLEU (lower-cased, Moses)": "bleu",
+    "chrF": "chrf",
+    "TER": "ter",
+    "exact match": "exact_match",
+}
 
 
 def write_model_card(folder: Path, *, example: str) -> ModelCard:
@@ -54,7 +62,7 @@ def _metadata(name: str, facts: dict, languages: list[str], test_set: str | None
             task_type="translation",
             dataset_type="text",
             dataset_name=test_set,
-            metric_type=score["name"].lower().split(" ")[0],
+            metric_type=_METRIC_TYPES[score["name"]],
             metric_name=score["name"],
             metric_value=round(score["value"], 2),
         )

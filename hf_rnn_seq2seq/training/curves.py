@@ -22,7 +22,7 @@ def plot_learning_curves(log_file: Path, picture: Path) -> None:
 
     figure = Figure(figsize=(11, 4), layout="constrained")
     loss_axes, score_axes = figure.subplots(1, 2)
-    loss_axes.plot(*series("train_loss"), color="tab:blue", alpha=0.6, label="training (label-smoothed)")
+    loss_axes.plot(*series("train_loss"), color="tab:blue", alpha=0.6, label="training (as optimised)")
     loss_axes.plot(*series("validation_loss"), color="tab:orange", marker=".", label="validation")
     loss_axes.set(xlabel="updates", ylabel="nats per target token", title="Loss")
     rate_axes = loss_axes.twinx()

@@ -53,7 +53,7 @@ def test_card_says_what_was_trained_how_and_how_well(folder):
         "4,321 updates, 12 epochs, in 20.5 minutes",
         "9,876 target tokens/s",
         "seed 3",
-        "| BLEU | 38.77 | `nrefs:1|tok:13a` |",
+        "| BLEU | 38.77 | `nrefs:1\\|tok:13a` |",
         "test.tsv, beam 5",
         "1-layer bidirectional GRU encoder (256 units a direction)",
         "`bahdanau`",
