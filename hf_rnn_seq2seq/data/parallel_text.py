@@ -1,6 +1,8 @@
 """One loader for parallel text: Hub datasets, local files of every common kind, and the built-in corpus."""
 
+import csv
 import gzip
+import io
 import itertools
 import logging
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ logger = logging.getLogger(__name__)
 BUILT_IN = "dates"
 _BUILT_IN_SIZES = {"train": 20000, "validation": 500, "test": 1000}
 # ending of a file -> builder of the `datasets` library
-_TABLE_KINDS = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv", ".parquet": "parquet"}
+_TABLE_KINDS = {".json": "json", ".jsonl": "json", ".ndjson": "json", ".parquet": "parquet"}
 
 
 @dataclass
@@ -120,6 +122,8 @@ class ParallelText:
             yield from _read_two_files(Path(self.source_file), Path(self.target_file))
         elif self.file is not None and ".tsv" in Path(self.file).suffixes[-2:]:
             yield from _read_tsv(Path(self.file), self.source, self.target)
+        elif self.file is not None and ".csv" in Path(self.file).suffixes[-2:]:
+            yield from _read_csv(Path(self.file), self.source, self.target)
         else:
             rows = self._load_file() if self.file is not None else self._load_hub_dataset()
             yield from self._read_rows(rows)
@@ -147,11 +151,8 @@ class ParallelText:
 
         path = Path(self.file)
         if not path.is_file():
-            raise FileNotFoundError(f"`file` does not exist: {path}")
-        kind = _table_kind(path)
-        # every cell is text: neither numbers nor words such as "null" are to be guessed from it
-        options = {"dtype": str, "keep_default_na": False} if kind == "csv" else {}
-        return load_dataset(kind, data_files=str(path), split="train", streaming=self.streaming, **options)
+            raise FileNotFoundError(f"Parallel text does not exist: {path}")
+        return load_dataset(_table_kind(path), data_files=str(path), split="train", streaming=self.streaming)
 
     def _load_hub_dataset(self):
         from datasets import load_dataset
@@ -164,15 +165,15 @@ def _table_kind(path: Path) -> str:
     kinds = [_TABLE_KINDS[suffix] for suffix in path.suffixes[-2:] if suffix in _TABLE_KINDS]
     if not kinds:
         raise ValueError(
-            f"`file` must end in .tsv, {', '.join(_TABLE_KINDS)} (also .gz), got {path.name!r}; give plain text as "
-            "`source_file` and `target_file`."
+            f"`file` must end in .tsv, .csv, {', '.join(_TABLE_KINDS)} (also .gz), got {path.name!r}; give plain text "
+            "as `source_file` and `target_file`."
         )
     return kinds[-1]
 
 
 def _open_binary(path: Path) -> IO[bytes]:
     if not path.is_file():
-        raise FileNotFoundError(f"File of parallel text does not exist: {path}")
+        raise FileNotFoundError(f"Parallel text does not exist: {path}")
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
@@ -217,6 +218,17 @@ def _read_tsv(path: Path, source: str | None, target: str | None) -> Iterator[tu
                     f"{len(cells)}."
                 )
             yield f"{path}, line {number}", cells[columns[0]], cells[columns[1]]
+
+
+def _read_csv(path: Path, source: str | None, target: str | None) -> Iterator[tuple[str, str, str]]:
+    """Comma-separated text with a header; every cell is text, whatever number or "null" it looks like."""
+    with _open_binary(path) as file:
+        rows = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        try:
+            for row in rows:
+                yield f"{path}, line {rows.line_num}", *_pick_columns(row, source, target, str(path))
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not valid UTF-8, at or after line {rows.line_num + 1}: {error}") from error
 
 
 def _pick_columns(row: dict, source: str | None, target: str | None, where: str) -> tuple[str, str]:

@@ -157,8 +157,10 @@ def test_sources_that_contradict_are_refused(fields, message):
 def test_missing_or_unknown_files_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         list(ParallelText(source_file="nowhere", target_file="nowhere").pairs())
-    with pytest.raises(FileNotFoundError, match="`file` does not exist: nowhere.csv"):
+    with pytest.raises(FileNotFoundError, match="Parallel text does not exist: nowhere.csv"):
         list(ParallelText(file="nowhere.csv", source="a", target="b").pairs())
+    with pytest.raises(FileNotFoundError, match="Parallel text does not exist: nowhere.parquet"):
+        list(ParallelText(file="nowhere.parquet", source="a", target="b").pairs())
     (tmp_path / "x.txt").write_text("a\n")
     with pytest.raises(ValueError, match="`file` must end in .tsv"):
         list(ParallelText(file=str(tmp_path / "x.txt")).pairs())
