@@ -79,9 +79,9 @@ def energy(attention, query, slot):
     """Luong's dot and general, Bahdanau's additive score of one query and one memory slot."""
     name = type(attention).__name__
     if name == "DotAttention":
-        return query @ slot
+        return attention.scale * (query @ slot)
     if name == "GeneralAttention":
-        return query @ (attention.memory_proj.weight @ slot)
+        return attention.scale * (query @ (attention.memory_proj.weight @ slot))
     hidden = torch.tanh(attention.query_proj.weight @ query + attention.memory_proj.weight @ slot)
     return attention.energy_proj.weight[0] @ hidden
 

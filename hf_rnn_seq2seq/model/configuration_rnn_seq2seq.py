@@ -30,6 +30,8 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
             an input of the cell (Bahdanau et al. 2015, appendix A.2.2).
         attention_type (`"general"`, `"dot"` or `"additive"`): energy of a query and a memory slot. `"general"` and
             `"dot"`: Luong et al. 2015, equation 8; `"additive"`: Bahdanau et al. 2015, appendix A.1.2.
+        scale_attention (`bool`): divide the energies of `"general"` and `"dot"` by `sqrt(decoder_hidden_size)`
+            (Vaswani et al. 2017, equation 1), without which wide states make attention all or nothing.
         attention_size (`int`, *optional*): width A of the additive attention's hidden layer, `decoder_hidden_size`
             if not given; not used by the other types.
         readout_size (`int`, *optional*): width of the features before the output layer. If not given,
@@ -72,6 +74,7 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
     decoder_hidden_size: int = 512
     decoder_type: Literal["luong", "input_feeding", "bahdanau"] = "luong"
     attention_type: Literal["general", "dot", "additive"] = "general"
+    scale_attention: bool = True
     attention_size: int | None = None
     readout_size: int | None = None
     embedding_dropout: float | int = 0.3

@@ -35,18 +35,20 @@ def weigh_memory(
 
 
 class DotAttention(nn.Module):
-    """`energy = q . m`. Luong et al. 2015, https://arxiv.org/abs/1508.04025, equation 8, "dot".
+    """`energy = scale * q . m`. Luong et al. 2015, https://arxiv.org/abs/1508.04025, equation 8, "dot".
 
     Args:
         query_size (`int`): width of the decoder query, H.
         memory_size (`int`): width of one encoder output, M.
+        scale (`float`): of every energy; 1 in the paper.
 
     Raises:
         ValueError: if `query_size` and `memory_size` differ.
     """
 
-    def __init__(self, *, query_size: int, memory_size: int):
+    def __init__(self, *, query_size: int, memory_size: int, scale: float = 1.0):
         super().__init__()
+        self.scale = scale
         if query_size != memory_size:
             raise ValueError(
                 f"`query_size` and `memory_size` must be equal for dot attention, got {query_size} and {memory_size}; "
@@ -75,20 +77,22 @@ class DotAttention(nn.Module):
         Returns:
             `(context, weights)` of shapes `(B, T, M)` and `(B, T, S)`.
         """
-        energies = query @ keys.transpose(1, 2).to(query.dtype)  # (B, T, S)
+        # the scale goes to the smaller factor
+        energies = (query * self.scale) @ keys.transpose(1, 2).to(query.dtype)  # (B, T, S)
         return weigh_memory(energies, memory, memory_mask)
 
 
 class GeneralAttention(DotAttention):
-    """`energy = q . W m`. Luong et al. 2015, https://arxiv.org/abs/1508.04025, equation 8, "general".
+    """`energy = scale * q . W m`. Luong et al. 2015, https://arxiv.org/abs/1508.04025, equation 8, "general".
 
     Args:
         query_size (`int`): width of the decoder query, H.
         memory_size (`int`): width of one encoder output, M.
+        scale (`float`): of every energy; 1 in the paper.
     """
 
-    def __init__(self, *, query_size: int, memory_size: int):
-        super().__init__(query_size=query_size, memory_size=query_size)
+    def __init__(self, *, query_size: int, memory_size: int, scale: float = 1.0):
+        super().__init__(query_size=query_size, memory_size=query_size, scale=scale)
         self.memory_proj = nn.Linear(memory_size, query_size, bias=False)
 
     def project_memory(self, memory: torch.Tensor) -> torch.Tensor:

@@ -373,7 +373,9 @@ def _build_attention(config: RnnSeq2SeqConfig) -> nn.Module:
     # CODEPATH: general is the default recipe's, additive Bahdanau's, dot Luong's smallest
     if config.attention_type == "additive":
         return AdditiveAttention(**sizes, attention_size=config.attention_size)
-    return {"general": GeneralAttention, "dot": DotAttention}[config.attention_type](**sizes)
+    # CODEPATH: scaled in models trained here, unscaled in those of older toolkits
+    scale = config.decoder_hidden_size**-0.5 if config.scale_attention else 1.0
+    return {"general": GeneralAttention, "dot": DotAttention}[config.attention_type](**sizes, scale=scale)
 
 
 class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):

@@ -11,9 +11,9 @@ from tests import reference
 def attention(request):
     torch.manual_seed(0)
     if request.param == "dot":
-        return DotAttention(query_size=4, memory_size=4).double()
+        return DotAttention(query_size=4, memory_size=4, scale=0.7).double()
     if request.param == "general":
-        return GeneralAttention(query_size=4, memory_size=4).double()
+        return GeneralAttention(query_size=4, memory_size=4, scale=0.7).double()
     return AdditiveAttention(query_size=4, memory_size=4, attention_size=3).double()
 
 

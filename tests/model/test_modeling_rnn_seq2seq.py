@@ -61,6 +61,13 @@ def test_embeddings_are_scaled_by_the_root_of_their_width(scale_embedding, scale
     torch.testing.assert_close(embed_tokens(torch.tensor([7])), embed_tokens.weight[7:8] * scale)
 
 
+@pytest.mark.parametrize(("scale_attention", "scale"), [(True, 6**-0.5), (False, 1.0)])
+def test_energies_are_scaled_by_the_root_of_the_query_width(attention_type, scale_attention, scale):
+    attention = build_model(attention_type=attention_type, scale_attention=scale_attention).get_decoder().attention
+    # additive energies are bounded by their own vector
+    assert attention_type == "additive" or attention.scale == scale
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_batch_equals_single_sentences(cell_type, decoder_type, side):
     model = build_model(cell_type=cell_type, decoder_type=decoder_type)
