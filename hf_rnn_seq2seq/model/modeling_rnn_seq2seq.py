@@ -19,6 +19,7 @@ from .configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from .modeling_attention import AdditiveAttention, DotAttention, GeneralAttention
 from .modeling_bridge import Bridge
 from .modeling_cache import RnnSeq2SeqCache
+from .modeling_embedding import ScaledEmbedding
 from .modeling_padding import RightPadding
 from .modeling_readout import Readout
 from .modeling_recurrence import RecurrentLayer, State, init_recurrent_weights
@@ -41,25 +42,6 @@ class RnnSeq2SeqEncoderOutput(ModelOutput):
     final_hidden: torch.Tensor | None = None
     final_cell: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
-
-
-class ScaledEmbedding(nn.Embedding):
-    """Token embeddings, multiplied by a constant where they are read.
-
-    Args:
-        num_embeddings (`int`): number of tokens, V.
-        embedding_dim (`int`): width, E.
-        padding_idx (`int`, *optional*): token whose embedding stays 0.
-        scale (`float`): the constant.
-    """
-
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None, *, scale: float):
-        super().__init__(num_embeddings, embedding_dim, padding_idx)
-        self.scale = scale
-
-    def forward(self, ids: torch.LongTensor) -> torch.Tensor:
-        """Embeddings `(..., E)` of token ids `(...)`."""
-        return super().forward(ids) * self.scale
 
 
 class RnnSeq2SeqPreTrainedModel(PreTrainedModel):

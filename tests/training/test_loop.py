@@ -34,9 +34,10 @@ def test_accumulated_batches_make_the_update_of_one_batch(tmp_path):
     whole = update(tmp_path, [PAIRS])
     parts = update(tmp_path, [PAIRS[:1], PAIRS[1:]])
     for ours, theirs in zip(whole.parameters(), parts.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-7)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
+# tolerance 1% of the learning rate: the loss is in float32, and the first Adam update divides gradients by themselves
 def test_update_follows_the_mean_loss_of_its_target_tokens(tmp_path):
     model = build_model(vocab_size=7)
     loop = build_loop(tmp_path, copy.deepcopy(model))
@@ -51,7 +52,7 @@ def test_update_follows_the_mean_loss_of_its_target_tokens(tmp_path):
     with loop._progress_bar() as bar:
         loop._update([PAIRS], True, bar)
     for ours, theirs in zip(loop.bare_model.parameters(), model.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-7)
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
 def test_validation_loss_is_the_mean_over_all_target_tokens(tmp_path):
