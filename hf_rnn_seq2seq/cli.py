@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="hf-rnn-seq2seq", description=__doc__)
     commands = parser.add_subparsers(metavar="command", required=True)
-    for add in (_add_train, _add_translate, _add_evaluate, _add_attention):
+    for add in (_add_train, _add_finetune, _add_translate, _add_evaluate, _add_attention):
         add(commands)
     arguments = parser.parse_args(argv)
     try:
@@ -52,19 +52,13 @@ def _add_train(commands) -> None:
 
 def _train(arguments: argparse.Namespace) -> int:
     _prepare_process()
-    from .hub.card import write_model_card
-    from .training.arguments import read_recipe
+    from .training.arguments import Recipe
     from .training.run import train
 
-    recipes = [word for word in arguments.words if "=" not in word]
-    if len(recipes) > 1:
-        raise ValueError(f"One recipe at a time, got {', '.join(recipes)}.")
-    recipe = read_recipe(recipes[0] if recipes else None, [word for word in arguments.words if "=" in word])
+    recipe = _read_recipe(arguments.words, Recipe)
     facts = train(recipe)
     if facts is None:
         return 0
-    folder = Path(recipe.training.output_dir)
-    write_model_card(folder, example=next(recipe.data.validation.pairs())[0])
     _say(f"validation: {_one_line(facts['validation'].items())}")
     if "test" in facts:
         _say(f"test: {_one_line((score['name'], score['value']) for score in facts['test'])}")
@@ -72,8 +66,44 @@ def _train(arguments: argparse.Namespace) -> int:
         f"{facts['updates']:,} updates, {facts['training_wall_seconds'] / 60:.1f} minutes, "
         f"{facts['target_tokens_per_second']:,.0f} target tokens/s; weights: {facts['weights']}"
     )
-    _say(f"model, tokenizer, card, log and learning curves are in {folder}")
+    _say(f"model, tokenizer, card, log and learning curves are in {recipe.training.output_dir}")
     return 0
+
+
+def _add_finetune(commands) -> None:
+    parser = _add_command(commands, "finetune", _finetune, "Fine-tune a trained model on other pairs by a recipe.")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="recipe.yaml | key=value",
+        help="a recipe and settings that override it, for example model=runs/general training.learning_rate=1e-4",
+    )
+
+
+def _finetune(arguments: argparse.Namespace) -> int:
+    _prepare_process()
+    from .training.finetuning import FinetuningRecipe, finetune
+
+    recipe = _read_recipe(arguments.words, FinetuningRecipe)
+    facts = finetune(recipe)
+    for name, label in (("before", "test before"), ("test", "test after")):
+        if name in facts:
+            _say(f"{label}: {_one_line((score['name'], score['value']) for score in facts[name])}")
+    _say(
+        f"{facts['updates']:,} updates, {facts['training_wall_seconds'] / 60:.1f} minutes; weights: {facts['weights']}"
+    )
+    _say(f"model, tokenizer, card, log and learning curves are in {recipe.training['output_dir']}")
+    return 0
+
+
+def _read_recipe(words: list[str], kind: type):
+    """A recipe from the words of a command line: at most one file, and settings."""
+    from .training.arguments import read_recipe
+
+    recipes = [word for word in words if "=" not in word]
+    if len(recipes) > 1:
+        raise ValueError(f"One recipe at a time, got {', '.join(recipes)}.")
+    return read_recipe(recipes[0] if recipes else None, [word for word in words if "=" in word], kind)
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -159,7 +189,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     from .data.parallel_text import ParallelText
     from .decoding.translation import translate
-    from .training.run import score_test_set
+    from .training.metrics import score_test_set
 
     names = ("dataset", "split", "file", "source_file", "target_file", "source", "target", "max_examples")
     given = {name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None}
@@ -199,7 +229,8 @@ def _add_attention(commands) -> None:
 
 def _attention(arguments: argparse.Namespace) -> int:
     _prepare_process()
-    from .decoding.attention_map import map_attention, plot_attention
+    from .decoding.attention_map import plot_attention
+    from .model.pipeline_attention import map_attention
 
     model, tokenizer = _load(arguments)
     attention = map_attention(model, tokenizer, arguments.text, arguments.target, **_generate_options(arguments))

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import hashlib
 import io
 import itertools
 import logging
@@ -93,6 +94,13 @@ class ParallelText:
             yield source, target
         for reason, count in self.skipped.items():
             logger.warning("%s: skipped %d pairs (%s)", self, count, reason)
+
+    def fingerprint(self) -> str:
+        """First half of the SHA-256 of all pairs in order, each as `source TAB target NEWLINE` in UTF-8."""
+        digest = hashlib.sha256()
+        for source, target in self.pairs():
+            digest.update(f"{source}\t{target}\n".encode())
+        return digest.hexdigest()[:32]
 
     def load(self) -> "Dataset | IterableDataset":
         """The pairs as a `datasets` dataset with columns `source` and `target`, iterable if `streaming`."""

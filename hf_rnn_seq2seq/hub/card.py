@@ -7,9 +7,11 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 TEMPLATE = Path(__file__).with_name("model_card.md.jinja")
+CARD_FILE = "README.md"
 RESULTS_FILE = "results.json"
 RECIPE_FILE = "recipe.yaml"
 CURVES_FILE = "learning_curves.png"
+ATTENTION_FILE = "attention.png"
 # our names of scores -> the Hub's
 _METRIC_TYPES = {
     "BLEU": "bleu",
@@ -20,84 +22,108 @@ _METRIC_TYPES = {
 }
 
 
-def write_model_card(folder: Path, *, example: str) -> ModelCard:
+def write_model_card(folder: Path, *, template: Path = TEMPLATE) -> ModelCard:
     """Write `README.md` of a folder that holds a model, `results.json` and `recipe.yaml`.
 
     Args:
         folder (`Path`): as `train` leaves it.
-        example (`str`): source sentence of the usage example.
+        template (`Path`): Jinja template; a copy of ours, edited, or one of your own.
 
     Raises:
         FileNotFoundError: if the facts of the run are missing.
     """
+    card = render_model_card(folder, model_id=folder.name, template=template)
+    card.save(folder / CARD_FILE)
+    return card
+
+
+def render_model_card(folder: Path, *, model_id: str, template: Path = TEMPLATE) -> ModelCard:
+    """The card that `write_model_card` writes, as it is for a model of the name `model_id`."""
     facts = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
     recipe_text = (folder / RECIPE_FILE).read_text(encoding="utf-8")
     recipe = yaml.safe_load(recipe_text)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     data = recipe["data"]
     languages = [data[side] for side in ("source_language", "target_language") if side in data]
-    test_set = _describe_text(data["test"]) if "test" in data else None
-    card = ModelCard.from_template(
-        _metadata(folder.name, facts, languages, test_set),
-        template_path=str(TEMPLATE),
-        title=folder.name,
-        model_id=folder.name,
-        summary=_summarise(config, languages),
+    about = recipe.get("card", {})
+    texts = {split: _describe_text(data[split]) for split in ("train", "validation", "test") if split in data}
+    return ModelCard.from_template(
+        _metadata(model_id, facts, languages, texts.get("test"), data, about),
+        template_path=str(template),
+        title=model_id.rpartition("/")[2],
+        model_id=model_id,
+        languages=languages,
         architecture=_describe_architecture(config),
-        tokenizer=_describe_tokenizer(recipe.get("tokenizer", {}), config),
-        training_text=_describe_training_text(data["train"], facts),
-        test_set=test_set,
+        tokenizer=_describe_tokenizer(recipe.get("tokenizer"), config),
+        texts=texts,
         facts=facts,
+        about=about,
+        command="finetune" if "base_model" in facts else "train",
         recipe=recipe_text,
-        example=example.replace('"', '\\"'),
+        example=facts["example"].replace("\\", "\\\\").replace('"', '\\"'),
         has_curves=(folder / CURVES_FILE).is_file(),
+        has_attention=(folder / ATTENTION_FILE).is_file(),
     )
-    card.save(folder / "README.md")
-    return card
 
 
-def _metadata(name: str, facts: dict, languages: list[str], test_set: str | None) -> ModelCardData:
+def _metadata(
+    model_id: str, facts: dict, languages: list[str], test_set: str | None, data: dict, about: dict
+) -> ModelCardData:
     results = [
         EvalResult(
             task_type="translation",
-            dataset_type="text",
+            task_name="Translation",
+            dataset_type=data["test"].get("dataset", "text"),
             dataset_name=test_set,
+            dataset_split=data["test"].get("split"),
             metric_type=_METRIC_TYPES[score["name"]],
             metric_name=score["name"],
             metric_value=round(score["value"], 2),
         )
         for score in facts.get("test", [])
     ]
+    named = data["train"].get("dataset")
+    datasets = about.get("datasets") or ([named] if named and "/" in named else None)
     return ModelCardData(
         language=languages or None,
+        license=about.get("license"),
         library_name="transformers",
         pipeline_tag="translation",
+        datasets=datasets,
+        metrics=sorted({result.metric_type for result in results}) or None,
+        base_model=_base_model(facts),
         tags=["rnn_seq2seq", "seq2seq", "attention"],
-        model_name=name if results else None,
+        model_name=model_id.rpartition("/")[2] if results else None,
         eval_results=results or None,
     )
 
 
-def _summarise(config: dict, languages: list[str]) -> str:
-    direction = f" from {languages[0]} to {languages[1]}" if len(languages) == 2 else ""
-    return f"An RNN encoder-decoder with attention{direction}, trained from scratch with `hf-rnn-seq2seq`."
+def _base_model(facts: dict) -> str | None:
+    """Hub id of what was fine-tuned; a folder of someone's machine is none."""
+    base = facts.get("base_model")
+    return base if base and base.count("/") == 1 and not Path(base).exists() else None
 
 
 def _describe_architecture(config: dict) -> str:
-    directions = "bidirectional " if config["bidirectional"] else ""
+    from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
+
+    full = RnnSeq2SeqConfig.from_dict(config)
+    directions = "bidirectional " if full.bidirectional else ""
     return (
-        f"{config['num_encoder_layers']}-layer {directions}{config['cell_type'].upper()} encoder "
-        f"({config['encoder_hidden_size']} units a direction), {config['num_decoder_layers']}-layer decoder "
-        f"({config['decoder_hidden_size']} units, `{config['decoder_type']}`), {config['attention_type']} attention, "
-        f"embeddings {config['embedding_size']}"
+        f"{full.num_encoder_layers}-layer {directions}{full.cell_type.upper()} encoder "
+        f"({full.encoder_hidden_size} units a direction), {full.num_decoder_layers}-layer decoder "
+        f"({full.decoder_hidden_size} units, `{full.decoder_type}`), {full.attention_type} attention, "
+        f"embeddings {full.embedding_size}"
     )
 
 
-def _describe_tokenizer(tokenizer: dict, config: dict) -> str:
+def _describe_tokenizer(tokenizer: dict | None, config: dict) -> str:
+    if tokenizer is None:
+        return "that of the model it started from"
     if "path" in tokenizer:
         return f"`{tokenizer['path']}`"
     sizes = f"{config['vocab_size']:,} tokens"
-    if not config["share_encoder_decoder_embeddings"]:
+    if not config.get("share_encoder_decoder_embeddings", True):
         sizes = f"{config['vocab_size']:,} source and {config['decoder_vocab_size']:,} target tokens"
     return f"{'joint' if tokenizer['joint'] else 'separate'} {tokenizer['kind']}, {sizes}"
 
@@ -107,8 +133,3 @@ def _describe_text(text: dict) -> str:
     if "dataset" in text:
         return f"{text['dataset']} ({text['split']})"
     return ", ".join(Path(text[key]).name for key in ("file", "source_file", "target_file") if key in text)
-
-
-def _describe_training_text(text: dict, facts: dict) -> str:
-    count = facts["num_training_pairs"]
-    return f"{_describe_text(text)}, {count:,} pairs" if count is not None else f"{_describe_text(text)}, streamed"

@@ -92,6 +92,9 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
     decoder_start_token_id: int | None = 1
 
     def __post_init__(self, **kwargs):
+        # where transformers finds this filled, it asks for trust in remote code, which installed code does not need
+        if not __name__.startswith("transformers_modules."):
+            kwargs.pop("custom_pipelines", None)
         if self.decoder_vocab_size is None:
             self.decoder_vocab_size = self.vocab_size
         if self.attention_size is None:
@@ -108,6 +111,10 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
     def memory_size(self) -> int:
         """Width M of one encoder output."""
         return self.encoder_hidden_size * (2 if self.bidirectional else 1)
+
+    def to_diff_dict(self) -> dict:
+        """What `config.json` holds: fields that are not defaults, and where the code beside it is found."""
+        return {**super().to_diff_dict(), "auto_map": _AUTO_MAP, "custom_pipelines": _CUSTOM_PIPELINES}
 
     def _refuse_bad_numbers(self):
         for name in _SIZE_FIELDS:
@@ -144,6 +151,15 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
             )
 
 
+# where users without the package find the classes: files that lie beside config.json
+_AUTO_MAP = {
+    "AutoConfig": "configuration_rnn_seq2seq.RnnSeq2SeqConfig",
+    "AutoModel": "modeling_rnn_seq2seq.RnnSeq2SeqModel",
+    "AutoModelForSeq2SeqLM": "modeling_rnn_seq2seq.RnnSeq2SeqForConditionalGeneration",
+}
+_CUSTOM_PIPELINES = {
+    "translation": {"impl": "pipeline_rnn_seq2seq.TranslationPipeline", "pt": ["AutoModelForSeq2SeqLM"]}
+}
 _SIZE_FIELDS = (
     "vocab_size",
     "decoder_vocab_size",

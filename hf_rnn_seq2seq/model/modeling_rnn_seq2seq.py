@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from transformers import initialization as init
 from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import (
     BaseModelOutputWithPastAndCrossAttentions,
@@ -12,7 +11,6 @@ from transformers.modeling_outputs import (
     Seq2SeqLMOutput,
     Seq2SeqModelOutput,
 )
-from transformers.modeling_utils import PreTrainedModel
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_rnn_seq2seq import RnnSeq2SeqConfig
@@ -21,8 +19,9 @@ from .modeling_bridge import Bridge
 from .modeling_cache import RnnSeq2SeqCache
 from .modeling_embedding import ScaledEmbedding
 from .modeling_padding import RightPadding
+from .modeling_pretrained import RnnSeq2SeqPreTrainedModel
 from .modeling_readout import Readout
-from .modeling_recurrence import RecurrentLayer, State, init_recurrent_weights
+from .modeling_recurrence import RecurrentLayer, State
 
 
 @dataclass
@@ -42,56 +41,6 @@ class RnnSeq2SeqEncoderOutput(ModelOutput):
     final_hidden: torch.Tensor | None = None
     final_cell: torch.Tensor | None = None
     hidden_states: tuple[torch.Tensor, ...] | None = None
-
-
-class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
-    """Initialisation, loading and saving shared by the RNN encoder-decoder's parts."""
-
-    config_class = RnnSeq2SeqConfig
-    base_model_prefix = "model"
-    main_input_name = "input_ids"
-    _no_split_modules = ["RecurrentLayer"]
-    # transformers chooses a cache by the model's class name; the recurrent state is none that it knows
-    _is_stateful = True
-
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return False
-
-    # the stock rule would close every forget gate and leave GRUs to torch
-    # trf-ignore: TRF018
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module):
-        if isinstance(module, nn.Embedding):
-            init.normal_(module.weight, std=self.config.embedding_init_std)
-            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
-                init.zeros_(module.weight[module.padding_idx])
-        elif isinstance(module, nn.Linear):
-            init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                init.zeros_(module.bias)
-        elif isinstance(module, nn.LSTM | nn.GRU):
-            init_recurrent_weights(module)
-
-    def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:
-        # unlike the stock rule, source and target embedding can be shared without tying the output layer
-        return super().get_expanded_tied_weights_keys(True) if all_submodels else dict(self._tied_weights_keys)
-
-    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Embedding:
-        """As transformers' method, for models whose two sides share one vocabulary.
-
-        Raises:
-            ValueError: if source and target have vocabularies of their own.
-        """
-        if not self.config.share_encoder_decoder_embeddings:
-            raise ValueError(
-                "`resize_token_embeddings` cannot know which side to resize, got a model with "
-                f"`vocab_size`={self.config.vocab_size} and `decoder_vocab_size`={self.config.decoder_vocab_size}; "
-                "train a new model on the longer vocabularies."
-            )
-        embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
-        self.config.decoder_vocab_size = self.config.vocab_size
-        return embeddings
 
 
 class RnnSeq2SeqEncoder(RnnSeq2SeqPreTrainedModel):

@@ -26,6 +26,8 @@ class RnnSeq2SeqTokenizer(PreTrainedTokenizerFast):
 
     vocab_files_names = {"tokenizer_file": "tokenizer.json", "target_tokenizer_file": "target_tokenizer.json"}
     model_input_names = ["input_ids", "attention_mask"]
+    # this file is saved beside the vocabularies, for users without the package
+    _auto_class = "AutoTokenizer"
 
     def __init__(self, *args, target_tokenizer_object=None, target_tokenizer_file=None, **kwargs):
         if target_tokenizer_object is None and target_tokenizer_file is None:

@@ -40,6 +40,11 @@ class DataArguments:
     max_target_tokens: int = 128
     max_length_ratio: float | None = None
 
+    def fingerprints(self) -> dict[str, str]:
+        """Fingerprint of each split that is not streamed, see `ParallelText.fingerprint`."""
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: text.fingerprint() for name, text in splits.items() if text is not None and not text.streaming}
+
 
 @dataclasses.dataclass
 class TokenizerArguments:
@@ -169,6 +174,23 @@ _COUNTS = (
 
 
 @dataclasses.dataclass
+class CardArguments:
+    """What the model card says beside the facts of the run.
+
+    Args:
+        license (`str`, *optional*): the Hub's name of a licence, such as `"apache-2.0"`.
+        datasets (`list[str]`): Hub ids of the data; the training dataset if not given.
+        notes (`str`, *optional*): Markdown below the recipe, for example where the data are found.
+        limits (`str`, *optional*): Markdown in place of the standing warning.
+    """
+
+    license: str | None = None
+    datasets: list[str] = dataclasses.field(default_factory=list)
+    notes: str | None = None
+    limits: str | None = None
+
+
+@dataclasses.dataclass
 class Recipe:
     """Everything a training run is made of.
 
@@ -182,19 +204,48 @@ class Recipe:
     tokenizer: TokenizerArguments = dataclasses.field(default_factory=TokenizerArguments)
     model: dict[str, Any] = dataclasses.field(default_factory=dict)
     generation: dict[str, Any] = dataclasses.field(default_factory=dict)
+    card: CardArguments = dataclasses.field(default_factory=CardArguments)
 
     def __post_init__(self):
-        _check_names(self.model, [field.name for field in dataclasses.fields(RnnSeq2SeqConfig)], "model.")
-        _check_names(self.generation, GenerationConfig().to_dict(), "generation.")
+        check_names(self.model, [field.name for field in dataclasses.fields(RnnSeq2SeqConfig)], "model.")
+        check_names(self.generation, GenerationConfig().to_dict(), "generation.")
 
 
-def read_recipe(path: str | Path | None, overrides: list[str]) -> Recipe:
+def recipe_to_dict(recipe: Any) -> dict:
+    """The recipe as it may be run again, in another folder or this one."""
+
+    def clean(value):
+        if isinstance(value, dict):
+            return {key: clean(entry) for key, entry in value.items() if entry is not None and key not in dropped}
+        return value
+
+    # a count of one run, and what would continue or delete an earlier one
+    dropped = {"skipped", "resume", "overwrite"}
+    return clean(dataclasses.asdict(recipe))
+
+
+def changed_settings(recipe: Recipe) -> dict[str, Any]:
+    """Settings of training, tokenizer and model that are not the defaults, by their names in a recipe."""
+    defaults = RnnSeq2SeqConfig().to_dict()
+    changed = {f"model.{name}": value for name, value in recipe.model.items() if value != defaults[name]}
+    for section in ("tokenizer", "training"):
+        arguments = getattr(recipe, section)
+        for field in dataclasses.fields(arguments):
+            value = getattr(arguments, field.name)
+            is_default = value == field.default or (value == [] and field.default is dataclasses.MISSING)
+            if not is_default and field.name not in ("output_dir", "resume", "overwrite"):
+                changed[f"{section}.{field.name}"] = value
+    return changed
+
+
+def read_recipe(path: str | Path | None, overrides: list[str], kind: type[T] = Recipe) -> T:
     """A recipe from a YAML file and `section.key=value` words, which win.
 
     Args:
         path (`str`, *optional*): YAML file; nothing but the overrides if not given. Its key `base` may name another
             recipe, beside it, that it changes.
         overrides (`list[str]`): such as `training.learning_rate=1e-3`; values are YAML.
+        kind (`type`): dataclass of the recipe.
 
     Raises:
         ValueError: if a name is unknown (with the nearest known one), missing, or a value has the wrong type.
@@ -213,7 +264,7 @@ def read_recipe(path: str | Path | None, overrides: list[str]) -> Recipe:
             if not isinstance(place, dict):
                 raise ValueError(f"`{section}` in {override!r} is a single value, got {place!r}; set it as a whole.")
         place[key] = _parse_yaml(value, override)
-    return _build(Recipe, values, "")
+    return _build(kind, values, "")
 
 
 def _read_yaml(path: Path) -> dict:
@@ -244,7 +295,7 @@ def _build(cls: type[T], values: dict, where: str) -> T:
     """A dataclass from nested dicts, its types checked and YAML's misread numbers (`1e-3`) mended."""
     fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
     hints = typing.get_type_hints(cls)
-    _check_names(values, fields, where)
+    check_names(values, fields, where)
     missing = [
         name
         for name, field in fields.items()
@@ -252,10 +303,11 @@ def _build(cls: type[T], values: dict, where: str) -> T:
     ]
     if missing:
         raise ValueError(f"A recipe must set {', '.join(f'`{where}{name}`' for name in missing)}.")
-    return cls(**{name: _convert(value, hints[name], f"{where}{name}") for name, value in values.items()})
+    return cls(**{name: convert(value, hints[name], f"{where}{name}") for name, value in values.items()})
 
 
-def _check_names(values: dict, known: Iterable[str], where: str) -> None:
+def check_names(values: dict, known: Iterable[str], where: str) -> None:
+    """Refuse names that are not known, and say which known one is near."""
     known = list(known)
     for name in values:
         if name not in known:
@@ -264,7 +316,8 @@ def _check_names(values: dict, known: Iterable[str], where: str) -> None:
             raise ValueError(f"`{where}{name}` is unknown in a recipe; {hint}")
 
 
-def _convert(value: Any, hint: Any, name: str) -> Any:
+def convert(value: Any, hint: Any, name: str) -> Any:
+    """A value of YAML as the type `hint`; `name` is for the message if it cannot be."""
     options = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     for option in options:
         if option is type(None) and value is None:

@@ -1,5 +1,6 @@
 """Scores of generated text against references, with sacreBLEU's signatures."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -56,6 +57,53 @@ def score_lowercased_moses(hypotheses: Sequence[str], references: Sequence[str],
         "BLEU (lower-cased, Moses)", metric, [prepare(t) for t in hypotheses], [prepare(t) for t in references]
     )
     return Score(score.name, score.value, f"{score.signature} on Moses-tokenised lower-cased text")
+
+
+def score_test_set(hypotheses: Sequence[str], references: Sequence[str], target_language: str | None) -> list[Score]:
+    """Every score this package reports; lower-cased Moses BLEU only where the language is known."""
+    scores = score_texts(hypotheses, references)
+    if target_language is not None:
+        scores.append(score_lowercased_moses(hypotheses, references, target_language))
+    return scores
+
+
+def load_metric(name: str):
+    """An `evaluate` module that is part of this package: no download, also where the Hub cannot be reached.
+
+    It takes and returns what `evaluate.load(name)` does with the Hub's module of that name.
+
+    Args:
+        name (`str`): `"sacrebleu"`, `"chrf"`, `"ter"`, `"exact_match"` or `"wer"`.
+
+    Raises:
+        ValueError: if `name` is none of them.
+
+    Example:
+
+    ```python
+    >>> from hf_rnn_seq2seq import load_metric
+
+    >>> load_metric("exact_match").compute(predictions=["a", "b"], references=["a", "c"])
+    {'exact_match': 0.5}
+    ```
+    """
+    if name not in _EVALUATE_MODULES:
+        raise ValueError(
+            f"`name` must be one of {', '.join(_EVALUATE_MODULES)}, got {name!r}; others are on the Hub: "
+            "`evaluate.load(name)`."
+        )
+    module = importlib.import_module(f".evaluate_modules.{name}", __package__)
+    # nothing to gather from other processes: no file in a shared cache
+    return getattr(module, _EVALUATE_MODULES[name])(keep_in_memory=True)
+
+
+_EVALUATE_MODULES = {
+    "sacrebleu": "Sacrebleu",
+    "chrf": "Chrf",
+    "ter": "Ter",
+    "exact_match": "ExactMatch",
+    "wer": "Wer",
+}
 
 
 def _corpus_score(name: str, metric: Metric, hypotheses, references) -> Score:

@@ -1,14 +1,10 @@
 """A recipe from start to finish: data, tokenizer, model, training, averaging, test, the folder for its users."""
 
-import dataclasses
 import gc
 import json
-import platform
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 import yaml
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
@@ -17,16 +13,19 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 
 from ..data.batching import LengthFilter, encode_pairs
 from ..data.tokenizer_training import train_tokenizer
+from ..decoding.attention_map import plot_attention
 from ..decoding.translation import translate
-from ..hub.card import CURVES_FILE, RECIPE_FILE, RESULTS_FILE
+from ..hub.card import ATTENTION_FILE, CURVES_FILE, RECIPE_FILE, RESULTS_FILE, write_model_card
 from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from ..model.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
+from ..model.pipeline_attention import map_attention
 from ..model.tokenization_rnn_seq2seq import RnnSeq2SeqTokenizer
-from .arguments import Recipe, TokenizerArguments, TrainingArguments
+from .arguments import Recipe, TokenizerArguments, TrainingArguments, changed_settings, recipe_to_dict
 from .checkpoints import load_average, save_folder
 from .curves import plot_learning_curves
+from .hardware import describe_hardware, list_versions
 from .loop import CHECKPOINTS_FOLDER, LOG_FILE, TrainingLoop, ValidationResult
-from .metrics import Score, score_lowercased_moses, score_texts
+from .metrics import Score, score_test_set
 
 
 def train(recipe: Recipe) -> dict | None:
@@ -63,16 +62,24 @@ def train(recipe: Recipe) -> dict | None:
         streaming=recipe.data.train.streaming,
     )
     if accelerator.is_main_process:
-        text = yaml.safe_dump(_to_dict(recipe), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
         (output_dir / RECIPE_FILE).write_text(text, encoding="utf-8")
     # dropout must differ between processes, which hold different rows of a batch
     set_seed(arguments.seed, device_specific=True)
     if arguments.report_to:
         accelerator.init_trackers("hf-rnn-seq2seq")
     loop.run()
-    facts = {**_finish(recipe, loop, tokenizer, test_texts), "num_dropped_pairs": length_filter.num_dropped}
+    facts = {
+        **_finish(recipe, loop, tokenizer, validation_texts[0][0], test_texts),
+        "num_dropped_pairs": length_filter.num_dropped,
+        "changed_settings": changed_settings(recipe),
+        "fingerprints": recipe.data.fingerprints(),
+        "example": validation_texts[0][0],
+        "versions": list_versions(),
+    }
     if accelerator.is_main_process:
         (output_dir / RESULTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
+        write_model_card(output_dir)
     # wrappers that hold the process group must be gone before it, or a process may never end
     accelerator.free_memory()
     del loop
@@ -174,7 +181,9 @@ def _build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> RnnSeq2S
     return model
 
 
-def _finish(recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBase, test_texts: list) -> dict:
+def _finish(
+    recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBase, example: str, test_texts: list
+) -> dict:
     """Choose between the best and the averaged weights by validation, test them, and write the final folder."""
     arguments, keeper = recipe.training, loop.keeper
     # without Accelerate's autocast: what is scored is what users of the folder will have
@@ -195,9 +204,11 @@ def _finish(recipe: Recipe, loop: TrainingLoop, tokenizer: PreTrainedTokenizerBa
         output_dir = Path(arguments.output_dir)
         save_folder(output_dir, model, tokenizer)
         plot_learning_curves(output_dir / LOG_FILE, output_dir / CURVES_FILE)
+        plot_attention(map_attention(model, tokenizer, example), output_dir / ATTENTION_FILE)
         if test_texts:
             facts["test"] = [score.to_dict() for score in _test(recipe, model, tokenizer, test_texts)]
             facts["test_set"] = str(recipe.data.test)
+            facts["num_test_pairs"] = len(test_texts)
     return facts
 
 
@@ -216,7 +227,7 @@ def _collect_facts(loop: TrainingLoop, weights: str, validation: ValidationResul
         "source_and_target_tokens_per_second": (progress.target_tokens + progress.source_tokens) / seconds,
         "seed": loop.arguments.seed,
         "num_processes": loop.accelerator.num_processes,
-        "hardware": _describe_hardware(loop.accelerator.device),
+        "hardware": describe_hardware(loop.accelerator.device),
         "mixed_precision": loop.arguments.mixed_precision,
         "num_beams": num_beams,
         "validation": {"loss": validation.loss, "perplexity": validation.perplexity, **validation.scores},
@@ -230,40 +241,3 @@ def _test(recipe: Recipe, model, tokenizer: PreTrainedTokenizerBase, texts: list
         "\n".join(hypotheses) + "\n", encoding="utf-8"
     )
     return score_test_set(hypotheses, references, recipe.data.target_language)
-
-
-def score_test_set(hypotheses: Sequence[str], references: Sequence[str], target_language: str | None) -> list[Score]:
-    """Every score this package reports; lower-cased Moses BLEU only where the language is known."""
-    scores = score_texts(hypotheses, references)
-    if target_language is not None:
-        scores.append(score_lowercased_moses(hypotheses, references, target_language))
-    return scores
-
-
-def _describe_hardware(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{torch.get_num_threads()} CPU threads ({_cpu_name()})"
-
-
-def _cpu_name() -> str:
-    # the standard library's answer is empty on Linux
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def _to_dict(recipe: Recipe) -> dict:
-    """The recipe as it may be run again, in another folder or this one."""
-
-    def clean(value):
-        if isinstance(value, dict):
-            return {key: clean(entry) for key, entry in value.items() if entry is not None and key not in dropped}
-        return value
-
-    # a count of one run, and what would continue or delete an earlier one
-    dropped = {"skipped", "resume", "overwrite"}
-    return clean(dataclasses.asdict(recipe))

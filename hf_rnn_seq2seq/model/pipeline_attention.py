@@ -1,0 +1,163 @@
+"""Where a model looked while it wrote: attention of a finished text, and the word alignment that it implies."""
+
+import re
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """Attention of one sentence pair.
+
+    Attributes:
+        source_tokens (`list[str]`): S of them, `</s>` included.
+        target_tokens (`list[str]`): T of them, `</s>` included where it was generated.
+        weights (`torch.Tensor` of shape `(T, S)`): each row sums to 1; mean over layers and heads where a model has
+            several.
+        text (`str`): the target, detokenised.
+    """
+
+    source_tokens: list[str]
+    target_tokens: list[str]
+    weights: torch.Tensor
+    text: str
+
+
+@torch.no_grad()
+def attend(model: PreTrainedModel, inputs: dict[str, torch.Tensor], sequences: torch.LongTensor) -> torch.Tensor:
+    """Attention weights of finished target sequences, read again in one pass.
+
+    Args:
+        model: any encoder-decoder that returns `cross_attentions`.
+        inputs: `input_ids` and `attention_mask` of shape `(B, S)`.
+        sequences (`torch.LongTensor` of shape `(B, 1 + T)`): target tokens after the decoder's start token.
+
+    Returns:
+        Weights of shape `(B, T, S)`, the mean over layers and heads.
+
+    Raises:
+        ValueError: if the model does not return attention weights.
+    """
+    attentions = model(**inputs, decoder_input_ids=sequences[:, :-1], output_attentions=True).cross_attentions
+    if not attentions or attentions[0] is None:
+        raise ValueError(
+            f"{type(model).__name__} must return attention weights to be looked at, got none; load it with "
+            "`attn_implementation='eager'` (`model_kwargs={'attn_implementation': 'eager'}` of a pipeline)."
+        )
+    return torch.stack([weights.float().mean(1) for weights in attentions]).mean(0)
+
+
+def name_target_tokens(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
+    """Target tokens of target ids, also where source and target have vocabularies of their own."""
+    # a class loaded from a checkpoint's own code is another class: ask for the method, not for the class
+    convert = getattr(tokenizer, "convert_target_ids_to_tokens", tokenizer.convert_ids_to_tokens)
+    return convert(ids)
+
+
+def map_attention(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, source: str, target: str | None = None, **options
+) -> AttentionMap:
+    """Attention weights of a source sentence and its translation.
+
+    Args:
+        model: any encoder-decoder that returns `cross_attentions`.
+        tokenizer: its tokenizer.
+        source (`str`): source sentence.
+        target (`str`, *optional*): its translation; generated with `options` if not given.
+
+    Raises:
+        ValueError: if `source` is empty.
+    """
+    if not source.strip():
+        raise ValueError("`source` must hold text to attend to, got an empty string.")
+    model.eval()
+    inputs = tokenizer(source, return_tensors="pt").to(model.device)
+    inputs = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"]}
+    if target is None:
+        sequences = model.generate(**inputs, **options)[:1]
+    else:
+        labels = tokenizer(text_target=target, return_tensors="pt")["input_ids"].to(model.device)
+        sequences = torch.cat([labels.new_full((1, 1), model.config.decoder_start_token_id), labels], dim=1)
+    ids = sequences[0, 1:].tolist()
+    return AttentionMap(
+        source_tokens=tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist()),
+        target_tokens=name_target_tokens(tokenizer, ids),
+        weights=attend(model, inputs, sequences)[0].cpu(),
+        text=tokenizer.decode(ids, skip_special_tokens=True),
+    )
+
+
+def align_words(
+    weights: torch.Tensor, source_words: list[int | None], target_words: list[int | None]
+) -> list[tuple[int, int]]:
+    """For each target word the source word that got most attention while its tokens were written.
+
+    Args:
+        weights (`torch.Tensor` of shape `(T, S)`): attention of target tokens over source tokens.
+        source_words (`list[int]` of length S): word that a token belongs to; None for `</s>` and the like.
+        target_words (`list[int]` of length T): the same of the target.
+
+    Returns:
+        Pairs `(source word, target word)`, both from 0, in order of the target.
+    """
+    columns = [index for index, word in enumerate(source_words) if word is not None]
+    rows = [index for index, word in enumerate(target_words) if word is not None]
+    if not columns or not rows:
+        return []
+    source = torch.tensor([source_words[index] for index in columns])
+    target = torch.tensor([target_words[index] for index in rows])
+    by_word = weights.new_zeros(int(target.max()) + 1, weights.shape[1])
+    by_word.index_add_(0, target, weights[rows])
+    totals = weights.new_zeros(len(by_word), int(source.max()) + 1)
+    totals.index_add_(1, source, by_word[:, columns])
+    return [(int(totals[word].argmax()), word) for word in sorted(set(target.tolist()))]
+
+
+def find_source_words(tokenizer: PreTrainedTokenizerBase, text: str, prefix: str = "", **options) -> list[int | None]:
+    """Which word, of `text` split at white space, each of its tokens belongs to.
+
+    Args:
+        tokenizer: a fast one, which knows where in the text a token stands.
+        text (`str`): source sentence.
+        prefix (`str`): what the model reads before it; tokens of it belong to no word.
+        options: of the tokenizer, such as `truncation=True`.
+
+    Raises:
+        ValueError: if the tokenizer is a slow one.
+    """
+    if not tokenizer.is_fast:
+        raise ValueError(
+            f"Word alignments need a fast tokenizer, which knows where tokens stand, got {type(tokenizer).__name__}."
+        )
+    offsets = tokenizer(prefix + text, return_offsets_mapping=True, **options)["offset_mapping"]
+    spans = [match.span() for match in re.finditer(r"\S+", text)]
+    words = []
+    for start, end in offsets:
+        # a piece may begin with the space before its word: its last character tells the word
+        last = end - 1 - len(prefix)
+        found = [index for index, (first, after) in enumerate(spans) if end > start and first <= last < after]
+        words.append(found[0] if found else None)
+    return words
+
+
+def find_target_words(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int | None]:
+    """Which word, of the decoded text split at white space, each of its tokens belongs to."""
+    special = set(tokenizer.all_special_ids)
+    words = []
+    for end, token_id in enumerate(ids, start=1):
+        num_words = 0 if token_id in special else len(tokenizer.decode(ids[:end], skip_special_tokens=True).split())
+        words.append(num_words - 1 if num_words else None)
+    return words
+
+
+__all__ = [
+    "AttentionMap",
+    "align_words",
+    "attend",
+    "find_source_words",
+    "find_target_words",
+    "map_attention",
+    "name_target_tokens",
+]

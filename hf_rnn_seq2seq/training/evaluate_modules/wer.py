@@ -1,0 +1,28 @@
+"""Word error rate as an `evaluate` module that needs no download."""
+
+import datasets
+import evaluate
+import jiwer
+
+_TEXT = datasets.Value("string")
+
+
+class Wer(evaluate.Metric):
+    """Substitutions, deletions and insertions per reference word, at least 0 (1 is 100%).
+
+    Words are what white space separates, so that for phones it is the phone error rate. Takes and returns what
+    `evaluate.load("wer")` does.
+    """
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=self.__doc__,
+            citation="",
+            inputs_description="predictions: texts; references: texts, not empty.",
+            features=datasets.Features({"predictions": _TEXT, "references": _TEXT}),
+        )
+
+    def _compute(self, predictions, references, concatenate_texts=False) -> float:
+        if concatenate_texts:
+            predictions, references = [" ".join(predictions)], [" ".join(references)]
+        return jiwer.wer(list(references), list(predictions))

@@ -1,0 +1,63 @@
+"""A `Seq2SeqTrainer` whose batches may be measured in tokens."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch.utils.data import BatchSampler, DataLoader
+from transformers import Seq2SeqTrainer
+
+from ..data.batching import BatchPlan, EncodedPair
+
+
+@dataclass(frozen=True)
+class _NumberedPair(EncodedPair):
+    index: int
+
+
+class TokenBudgetSampler(BatchSampler):
+    """Batches of pairs of similar length that fit a budget, as indices of a dataset; others in every epoch.
+
+    Args:
+        pairs (sequence of dicts): with token ids as `input_ids` and `labels`.
+        max_tokens (`int`): budget of a batch: sentences times tokens of its longest side.
+        seed (`int`): of the order.
+    """
+
+    def __init__(self, pairs: Sequence[dict], max_tokens: int, seed: int):
+        self.plan = BatchPlan(max_tokens=max_tokens, seed=seed)
+        self.pairs = [_NumberedPair(pair["input_ids"], pair["labels"], index) for index, pair in enumerate(pairs)]
+        self.epoch = 0
+        # where Accelerate looks for `set_epoch` when it deals the batches to several processes
+        self.sampler = self
+        self.batch_size = None
+        self.drop_last = False
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order; Accelerate calls it."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for batch in self.plan.batches(self.pairs, self.epoch):
+            yield [pair.index for pair in batch]
+
+    def __len__(self) -> int:
+        return len(self.plan.batches(self.pairs, self.epoch))
+
+
+class TokenBudgetTrainer(Seq2SeqTrainer):
+    """transformers' `Seq2SeqTrainer`, with batches of at most `max_tokens` where that is given.
+
+    Args:
+        max_tokens (`int`, *optional*): see [`TokenBudgetSampler`]; None leaves everything to `Seq2SeqTrainer`.
+    """
+
+    def __init__(self, *args, max_tokens: int | None = None, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.max_tokens = max_tokens
+
+    def get_train_dataloader(self) -> DataLoader:
+        if self.max_tokens is None:
+            return super().get_train_dataloader()
+        sampler = TokenBudgetSampler(self.train_dataset, self.max_tokens, self.args.seed)
+        loader = DataLoader(self.train_dataset, batch_sampler=sampler, collate_fn=self.data_collator)
+        return self.accelerator.prepare(loader)
