@@ -1,4 +1,4 @@
-"""The command `hf-rnn-seq2seq`: train, translate, evaluate, and look at attention."""
+"""The command `hf-rnn-seq2seq`: from training to the Hub."""
 
 import argparse
 import contextlib
@@ -24,7 +24,15 @@ def main(argv: list[str] | None = None) -> int:
     """
     parser = argparse.ArgumentParser(prog="hf-rnn-seq2seq", description=__doc__)
     commands = parser.add_subparsers(metavar="command", required=True)
-    for add in (_add_train, _add_finetune, _add_translate, _add_evaluate, _add_attention):
+    for add in (
+        _add_train,
+        _add_finetune,
+        _add_translate,
+        _add_evaluate,
+        _add_attention,
+        _add_demo,
+        _add_push,
+    ):
         add(commands)
     arguments = parser.parse_args(argv)
     try:
@@ -125,6 +133,7 @@ def _add_translate(commands) -> None:
         default=1,
         help="translations of each line, as `line number, score, text` separated by tabs",
     )
+    parser.add_argument("--html", type=Path, help="also write a page that shows where the model looked")
     parser.add_argument("--chunk-size", type=_count, default=1000, help="lines sorted at a time (%(default)s)")
 
 
@@ -140,6 +149,10 @@ def _translate(arguments: argparse.Namespace) -> int:
     if is_listed:
         options["num_return_sequences"] = arguments.n_best
         options.setdefault("num_beams", max(arguments.n_best, model.generation_config.num_beams))
+    if arguments.html:
+        if is_listed:
+            raise ValueError("`--html` shows the best translation of each line; leave `--n-best` out.")
+        return _translate_to_page(arguments, model, tokenizer, options)
     number = 0
     with (
         _input(arguments.input) as source,
@@ -162,6 +175,31 @@ def _translate(arguments: argparse.Namespace) -> int:
                     score = "" if hypothesis.score is None else f"{hypothesis.score:.4f}"
                     target.write(f"{number}\t{score}\t{hypothesis.text}\n" if is_listed else f"{hypothesis.text}\n")
             target.flush()
+    return 0
+
+
+def _translate_to_page(arguments: argparse.Namespace, model, tokenizer, options: dict) -> int:
+    from tqdm.auto import tqdm
+    from transformers import pipeline
+
+    from .demo.attention_page import render_page
+
+    pipe = pipeline("translation", model=model, tokenizer=tokenizer, device=model.device)
+    with _input(arguments.input) as source, _output(arguments.output) as target, _output(arguments.html) as page:
+        # read twice: by the pipeline, and for the page
+        lines, copies = itertools.tee(
+            line.rstrip("\n") for line in _decoded_lines(source, arguments.input or "standard input")
+        )
+        results = pipe(lines, batch_size=arguments.batch_size, return_scores=True, return_attention=True, **options)
+
+        def records() -> Iterator[dict]:
+            bar = tqdm(results, desc="translating", unit="line", disable=None)
+            for line, (record,) in zip(copies, bar, strict=True):
+                target.write(f"{record['translation_text']}\n")
+                yield {"source": line, **record, **({} if line.strip() else {"score": None, "attention": None})}
+
+        for piece in render_page(records(), title=Path(arguments.model).name):
+            page.write(piece)
     return 0
 
 
@@ -237,6 +275,91 @@ def _attention(arguments: argparse.Namespace) -> int:
     plot_attention(attention, arguments.output)
     _say(f"{attention.text}\nattention map: {arguments.output}")
     return 0
+
+
+def _add_demo(commands) -> None:
+    parser = _add_command(commands, "demo", _demo, "Open a page to try a model on, in the browser.")
+    parser.add_argument("model", help="folder or Hub id of a trained model")
+    parser.add_argument("--device", default=None, help="such as cpu or cuda; a GPU if there is one")
+    parser.add_argument("--example", action="append", help="sentence to click on; may be given several times")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=_count, help="port to listen on; the first free one from 7860 if not given")
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    # the page needs nobody else's server
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    _prepare_process()
+    try:
+        from .demo.demo import build_demo
+    except ModuleNotFoundError as error:
+        raise ValueError(f'The demo needs Gradio: `pip install "hf-rnn-seq2seq[demo]"` ({error}).') from error
+    from transformers import pipeline
+
+    model, tokenizer = _load(arguments)
+    pipe = pipeline("translation", model=model, tokenizer=tokenizer, device=model.device)
+    examples = arguments.example or _examples(Path(arguments.model))
+    page = build_demo(pipe, title=Path(arguments.model).name, examples=examples)
+    page.launch(server_name=arguments.host, server_port=arguments.port, quiet=True, prevent_thread_lock=True)
+    _say(f"demo of {arguments.model}: {page.local_url} (end it with Ctrl-C)")
+    page.block_thread()
+    return 0
+
+
+def _examples(folder: Path) -> list[str]:
+    """The example that the run has noted, where the model is a folder of ours."""
+    from .hub.card import RESULTS_FILE
+
+    results = folder / RESULTS_FILE
+    facts = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
+    return [facts["example"]] if "example" in facts else []
+
+
+def _add_push(commands) -> None:
+    parser = _add_command(commands, "push", _push, "Push a trained folder to the Hub, complete and in one commit.")
+    parser.add_argument("folder", type=Path, help="folder of a trained model")
+    parser.add_argument("repo_id", help="repository on the Hub, such as me/dates-en-de")
+    parser.add_argument("--private", action="store_true", default=None, help="make a new repository private")
+    parser.add_argument("--revision", help="branch to push to, created if there is none; main if not given")
+    parser.add_argument("--message", default="Upload model", help="of the commit (%(default)s)")
+    parser.add_argument("--token", help="with the right to write; the one of `hf auth login` if not given")
+    parser.add_argument("--dry-run", action="store_true", help="only list what would be uploaded")
+    parser.add_argument("--space", metavar="SPACE_ID", help="also push a Space with the model's demo page")
+
+
+def _push(arguments: argparse.Namespace) -> int:
+    from .demo.space import space_files
+    from .hub.folder import HubFiles, collect_files, complete_folder
+    from .hub.push import push_files, push_folder
+
+    folder = arguments.folder
+    if arguments.dry_run:
+        complete_folder(folder)
+        _list_files(arguments.repo_id, collect_files(folder, model_id=arguments.repo_id))
+        if arguments.space:
+            demo = space_files(arguments.repo_id, examples=_examples(folder))
+            _list_files(f"{arguments.space} (Space)", HubFiles(demo, []))
+        _say("Nothing was uploaded.")
+        return 0
+    settings = {name: getattr(arguments, name) for name in ("private", "token", "message")}
+    pushed = push_folder(folder, arguments.repo_id, revision=arguments.revision, **settings)
+    _say(f"{len(pushed.files.files)} files: {pushed.url}")
+    if arguments.space:
+
+        def collect(space_id: str) -> HubFiles:
+            return HubFiles(space_files(pushed.repo_id, examples=_examples(folder)), [])
+
+        _say(f"demo: {push_files(collect, arguments.space, 'space', **settings).url}")
+    return 0
+
+
+def _list_files(repo_id: str, files) -> None:
+    sizes = files.sizes()
+    _say(f"{repo_id}: {len(sizes)} files, {sum(sizes.values()):,} bytes")
+    for name, size in sizes.items():
+        _say(f"{size:>14,}  {name}")
+    if files.left_out:
+        _say(f"stay home: {', '.join(files.left_out)}")
 
 
 def _prepare_process() -> None:

@@ -75,7 +75,7 @@ def _metadata(
             task_name="Translation",
             dataset_type=data["test"].get("dataset", "text"),
             dataset_name=test_set,
-            dataset_split=data["test"].get("split"),
+            dataset_split=data["test"]["split"] if "dataset" in data["test"] else None,
             metric_type=_METRIC_TYPES[score["name"]],
             metric_name=score["name"],
             metric_value=round(score["value"], 2),

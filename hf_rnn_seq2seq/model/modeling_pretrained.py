@@ -45,6 +45,10 @@ class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
         """As transformers' method, with the code that a user without this package needs beside the weights."""
         if is_main_process and not os.path.isfile(save_directory):
             copy_code(save_directory)
+        generation_config = self.generation_config
+        if generation_config is not None and generation_config.max_new_tokens is not None:
+            # Seq2SeqTrainer fills in a `max_length` too, which would do nothing but warn at every use
+            generation_config.max_length = None
         super().save_pretrained(save_directory, is_main_process=is_main_process, **kwargs)
 
     def get_expanded_tied_weights_keys(self, all_submodels: bool = False) -> dict[str, str]:

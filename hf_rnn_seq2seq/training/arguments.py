@@ -221,7 +221,12 @@ def recipe_to_dict(recipe: Any) -> dict:
 
     # a count of one run, and what would continue or delete an earlier one
     dropped = {"skipped", "resume", "overwrite"}
-    return clean(dataclasses.asdict(recipe))
+    values = clean(dataclasses.asdict(recipe))
+    for name in ("streaming", "skip_bad_lines"):
+        for text in (values["data"][split] for split in ("train", "validation", "test") if split in values["data"]):
+            if not text[name]:
+                del text[name]
+    return values
 
 
 def changed_settings(recipe: Recipe) -> dict[str, Any]:

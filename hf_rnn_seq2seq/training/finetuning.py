@@ -1,5 +1,6 @@
 """Fine-tune a trained model on other pairs with transformers' `Seq2SeqTrainer`."""
 
+import copy
 import dataclasses
 import json
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from datasets import Dataset
 from transformers import (
@@ -129,10 +131,14 @@ def finetune(recipe: FinetuningRecipe) -> dict:
     facts = {"base_model": recipe.model, "num_training_pairs": len(train_pairs)}
     if test_texts and trainer.is_world_process_zero():
         facts["before"] = [score.to_dict() for score in _test(recipe, trainer.model, tokenizer, test_texts)]
+    generation_config = copy.deepcopy(model.generation_config)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=arguments.resume_from_checkpoint)
     facts["training_wall_seconds"] = time.perf_counter() - started
-    facts |= _collect_facts(trainer, train_pairs)
+    history = list(trainer.state.log_history)
+    facts |= _collect_facts(trainer, history, train_pairs)
+    # without the defaults that the trainer has filled in
+    trainer.model.generation_config = generation_config
     trainer.save_model()
     if trainer.is_world_process_zero():
         if test_texts:
@@ -140,7 +146,7 @@ def finetune(recipe: FinetuningRecipe) -> dict:
             facts["test"] = [score.to_dict() for score in _test(recipe, trainer.model, tokenizer, test_texts)]
         facts["num_dropped_pairs"] = length_filter.num_dropped
         facts["example"] = validation_texts[0][0]
-        _write_folder(recipe, trainer, facts)
+        _write_folder(recipe, trainer, history, facts)
     return facts
 
 
@@ -149,6 +155,9 @@ def _complete(recipe: FinetuningRecipe) -> dict:
     if recipe.max_tokens is not None:
         # batches that differ in size cannot be filled up to one size for every process
         settings["accelerator_config"] = {"even_batches": False, **settings.get("accelerator_config", {})}
+    if not torch.accelerator.is_available():
+        # transformers refuses bf16 on a CPU unless told that the CPU is meant
+        settings.setdefault("use_cpu", True)
     if settings["save_strategy"] == "no":
         settings["load_best_model_at_end"] = recipe.training.get("load_best_model_at_end", False)
     return settings
@@ -190,40 +199,40 @@ def _test(recipe: FinetuningRecipe, model, tokenizer: PreTrainedTokenizerBase, t
     return score_test_set(hypotheses, references, recipe.data.target_language)
 
 
-def _collect_facts(trainer: TokenBudgetTrainer, train_pairs: list[EncodedPair]) -> dict:
+def _collect_facts(trainer: TokenBudgetTrainer, history: list[dict], train_pairs: list[EncodedPair]) -> dict:
     """What the model card says; the same names as `train` uses."""
     arguments, state = trainer.args, trainer.state
-    validations = [entry for entry in state.log_history if "eval_loss" in entry]
-    best = max(validations, key=lambda entry: entry["eval_bleu"]) if validations else None
-    is_best = arguments.load_best_model_at_end and best is not None
-    validation = best if is_best else validations[-1] if validations else None
+    # the loss that others report: of the labels alone
+    trainer.label_smoother = None
+    validation = trainer.evaluate()
+    names = ("loss", "bleu", "chrf", "ter", "exact_match")
+    best = state.best_model_checkpoint if arguments.load_best_model_at_end else None
     tokens = sum(len(pair.target) for pair in train_pairs) * (state.epoch or 0)
-    facts = {
-        "weights": f"best of {len(validations)} validations (step {best['step']})" if is_best else "last",
+    return {
+        "weights": f"best ({Path(best).name})" if best else "last",
         "num_parameters": trainer.model.num_parameters(),
         "updates": state.global_step,
         "epochs": round(state.epoch or 0, 2),
-        "target_tokens_per_second": tokens / sum(e.get("train_runtime", 0) for e in state.log_history),
+        "target_tokens_per_second": tokens / sum(e.get("train_runtime", 0) for e in history),
         "seed": arguments.seed,
         "versions": list_versions(),
         "num_processes": arguments.world_size,
         "hardware": describe_hardware(arguments.device),
         "mixed_precision": "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "no",
         "num_beams": trainer.model.generation_config.num_beams or 1,
+        "validation": {
+            **{name: validation[f"eval_{name}"] for name in names if f"eval_{name}" in validation},
+            "perplexity": float(np.exp(validation["eval_loss"])),
+        },
     }
-    if validation is not None:
-        names = ("loss", "bleu", "chrf", "ter", "exact_match")
-        facts["validation"] = {name: validation[f"eval_{name}"] for name in names if f"eval_{name}" in validation}
-        facts["validation"]["perplexity"] = float(np.exp(validation["eval_loss"]))
-    return facts
 
 
-def _write_folder(recipe: FinetuningRecipe, trainer: TokenBudgetTrainer, facts: dict) -> None:
+def _write_folder(recipe: FinetuningRecipe, trainer: TokenBudgetTrainer, history: list[dict], facts: dict) -> None:
     """Recipe, log, pictures, results and card, as `train` writes them."""
     folder = Path(trainer.args.output_dir)
     recipe_text = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True)
     (folder / RECIPE_FILE).write_text(recipe_text, encoding="utf-8")
-    lines = [json.dumps(_rename(entry)) for entry in trainer.state.log_history]
+    lines = [json.dumps(_rename(entry)) for entry in history]
     (folder / LOG_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     plot_learning_curves(folder / LOG_FILE, folder / CURVES_FILE)
     attention = map_attention(trainer.model, trainer.processing_class, facts["example"])

@@ -1,0 +1,60 @@
+"""A page to try a model on: type a sentence, see translations with scores and where the model looked."""
+
+import gradio
+from transformers import Pipeline
+
+from .attention_page import render_attention
+
+_ABOUT = """
+# {title}
+
+{description}
+"""
+
+
+def build_demo(translate: Pipeline, *, title: str, examples: list[str]) -> gradio.Blocks:
+    """The page.
+
+    Args:
+        translate (`Pipeline`): `pipeline("translation", ...)` of a model with attention.
+        title (`str`): heading.
+        examples (`list[str]`): sentences to click on.
+    """
+    beams = translate.model.generation_config.num_beams or 1
+
+    def show(text: str, num_beams: float, n_best: float):
+        if not text.strip():
+            return "", [], ""
+        num_beams = int(num_beams)
+        records = translate(
+            text.strip(),
+            num_beams=num_beams,
+            num_return_sequences=min(int(n_best), num_beams),
+            return_scores=True,
+            return_attention=True,
+        )
+        rows = [[round(record["score"], 3), record["translation_text"]] for record in records]
+        return records[0]["translation_text"], rows, render_attention(records[0]["attention"])
+
+    with gradio.Blocks(title=title) as page:
+        gradio.Markdown(_ABOUT.format(title=title, description="An RNN encoder-decoder with attention, on your text."))
+        with gradio.Row():
+            with gradio.Column():
+                source = gradio.Textbox(label="Source", lines=3, autofocus=True, elem_id="source")
+                with gradio.Row():
+                    num_beams = gradio.Slider(1, 16, value=beams, step=1, label="Beams")
+                    n_best = gradio.Slider(1, 16, value=min(5, beams), step=1, label="Translations shown")
+                button = gradio.Button("Translate", variant="primary", elem_id="translate")
+                gradio.Examples(examples, source)
+            with gradio.Column():
+                target = gradio.Textbox(label="Translation", lines=3, interactive=False, elem_id="target")
+                table = gradio.Dataframe(
+                    headers=["score", "translation"], datatype=["number", "str"], label="Best translations", wrap=True,
+                    column_widths=["6em", "auto"], interactive=False, elem_id="n-best",
+                )  # fmt: skip
+        gradio.Markdown("### Where the model looked")
+        attention = gradio.HTML(elem_id="attention")
+        inputs, outputs = [source, num_beams, n_best], [target, table, attention]
+        button.click(show, inputs, outputs)
+        source.submit(show, inputs, outputs)
+    return page
