@@ -9,7 +9,8 @@ _STYLE = """
 .attention thead th { height: 7.5em; vertical-align: bottom; padding: 4px 2px; }
 .attention thead span { writing-mode: vertical-rl; transform: rotate(180deg); }
 .attention tbody th { text-align: right; }
-.attention td { width: 22px; min-width: 22px; height: 22px; border: 1px solid #eaeef2; padding: 0; }
+.attention td { width: 22px; min-width: 22px; height: 22px; border: 1px solid #eaeef2; padding: 0;
+  background: rgba(9, 105, 218, var(--w)); }
 .attention tr:hover th, .attention th.on { background: #fff3bf; }
 .attention-legend { font: 12px system-ui, sans-serif; color: #57606a; margin: 4px 0 0; }
 """
@@ -43,13 +44,15 @@ document.addEventListener("mouseover", event => {
 """
 
 
-def render_attention(attention: Mapping) -> str:
+def render_attention(attention: Mapping, *, with_style: bool = True) -> str:
     """A heat map as an HTML table: source tokens across, target tokens down, darker where more attention lies.
 
     Args:
         attention (mapping): `source_tokens` (S), `target_tokens` (T) and `weights`, T rows of S floats, as the
             pipeline returns with `return_attention=True`.
+        with_style (`bool`): False where the page has the style already.
     """
+    style = f"<style>{_STYLE}</style>" if with_style else ""
     sources = attention["source_tokens"]
     head = "".join(f'<th scope="col"><span>{_show(token)}</span></th>' for token in sources)
     rows = []
@@ -57,7 +60,7 @@ def render_attention(attention: Mapping) -> str:
         cells = "".join(_render_cell(token, source, weight) for source, weight in zip(sources, weights, strict=True))
         rows.append(f'<tr><th scope="row">{_show(token)}</th>{cells}</tr>')
     return (
-        f'<style>{_STYLE}</style><table class="attention"><thead><tr><th></th>{head}</tr></thead>'
+        f'{style}<table class="attention"><thead><tr><th></th>{head}</tr></thead>'
         f'<tbody>{"".join(rows)}</tbody></table><p class="attention-legend">Each row sums to 1: where the model '
         "looked while it wrote the token on the left. Point at a cell for its value.</p>"
     )
@@ -72,13 +75,13 @@ def render_page(records: Iterable[Mapping], *, title: str) -> Iterable[str]:
     """
     yield (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f"<style>{_PAGE_STYLE}</style></head><body><h1>{html.escape(title)}</h1>"
+        f"<style>{_PAGE_STYLE}{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>"
         '<input type="search" placeholder="Show only sentences with …" aria-label="Filter">\n'
     )
     count = 0
     for count, record in enumerate(records, start=1):
         score = "" if record["score"] is None else f' <small title="score in nats">{record["score"]:.2f}</small>'
-        attention = "" if record["attention"] is None else render_attention(record["attention"])
+        attention = "" if record["attention"] is None else render_attention(record["attention"], with_style=False)
         yield (
             f"<details{' open' if count == 1 else ''}><summary>{html.escape(record['source'])}"
             f'<span class="target">{html.escape(record["translation_text"])}{score}</span></summary>'
@@ -89,7 +92,7 @@ def render_page(records: Iterable[Mapping], *, title: str) -> Iterable[str]:
 
 def _render_cell(target: str, source: str, weight: float) -> str:
     title = f"{_show(target)} ← {_show(source)}: {weight:.3f}"
-    return f'<td style="background:rgba(9,105,218,{weight:.3f})" title="{title}"></td>'
+    return f'<td style="--w:{weight:.3f}" title="{title}"></td>'
 
 
 def _show(token: str) -> str:

@@ -301,10 +301,12 @@ class TranslationPipeline(ChunkPipeline):
         return self.tokenizer.decode(ids, skip_special_tokens=True, **options)
 
     def _target_ids(self, output: dict, rank: int) -> list[int]:
-        """Ids after the start token, without the padding behind the end."""
+        """Ids after the start token, without what fills the batch behind the end: padding, or the end again."""
         ids = output["output_ids"][0, rank, 1:].tolist()
-        pad = self.tokenizer.pad_token_id
-        while ids and ids[-1] == pad:
+        eos = self.model.generation_config.eos_token_id
+        ends = [index + 1 for index, token in enumerate(ids) if token in (eos if isinstance(eos, list) else [eos])]
+        ids = ids[: ends[0]] if ends else ids
+        while ids and ids[-1] == self.tokenizer.pad_token_id:
             ids.pop()
         return ids
 

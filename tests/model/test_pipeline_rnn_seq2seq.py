@@ -1,5 +1,6 @@
 """pipeline("translation"): shapes of transformers 4, other people's models, and what is new."""
 
+import copy
 import logging
 
 import datasets
@@ -124,6 +125,17 @@ def test_attention_is_that_of_the_sentence_alone(translate, model, tokenizer):
         assert record["attention"]["source_tokens"] == expected.source_tokens
         assert record["attention"]["target_tokens"] == expected.target_tokens
         torch.testing.assert_close(torch.tensor(record["attention"]["weights"]), expected.weights)
+
+
+def test_attention_ends_with_the_translation_and_not_with_its_batch(model, tokenizer):
+    # beam search fills short translations up with </s> where the padding is token 0
+    model = copy.deepcopy(model)
+    model.lm_head.bias.data[2] += 1.5
+    translate = pipeline("translation", model=model, tokenizer=tokenizer)
+    records = translate(["a", "b"], return_attention=True, num_return_sequences=3)
+    tokens = [record["attention"]["target_tokens"] for result in records for record in result]
+    assert len({len(names) for names in tokens}) > 1
+    assert all("</s>" not in names[:-1] for names in tokens)
 
 
 def test_alignments_point_to_the_word_with_most_attention(translate):
