@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         _add_attention,
         _add_demo,
         _add_push,
+        _add_export,
     ):
         add(commands)
     arguments = parser.parse_args(argv)
@@ -360,6 +361,28 @@ def _list_files(repo_id: str, files) -> None:
         _say(f"{size:>14,}  {name}")
     if files.left_out:
         _say(f"stay home: {', '.join(files.left_out)}")
+
+
+def _add_export(commands) -> None:
+    parser = _add_command(commands, "export", _export, "Write a model as ONNX, in float32 and with int8 weights.")
+    parser.add_argument("model", help="folder or Hub id of a trained model")
+    parser.add_argument("folder", type=Path, help="folder to write")
+    parser.add_argument("--no-int8", action="store_true", help="float32 only")
+    parser.set_defaults(device="cpu")
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    _prepare_process()
+    try:
+        from .export.onnx_export import export_onnx
+
+        model, tokenizer = _load(arguments)
+        export_onnx(model, tokenizer, arguments.folder, int8=not arguments.no_int8)
+    except ModuleNotFoundError as error:
+        raise ValueError(f'Export needs ONNX: `pip install "hf-rnn-seq2seq[onnx]"` ({error}).') from error
+    for path in sorted(arguments.folder.glob("*.onnx")):
+        _say(f"{path.stat().st_size:>14,}  {path}")
+    return 0
 
 
 def _prepare_process() -> None:

@@ -3,16 +3,21 @@
 import html
 from collections.abc import Iterable, Mapping
 
+# the class stands twice so that it wins over the rules for tables of a page around it
 _STYLE = """
-.attention { border-collapse: collapse; font: 13px/1.3 system-ui, sans-serif; color: #1f2328; background: #fff; }
-.attention th { font-weight: 500; padding: 2px 6px; white-space: nowrap; }
-.attention thead th { height: 7.5em; vertical-align: bottom; padding: 4px 2px; }
-.attention thead span { writing-mode: vertical-rl; transform: rotate(180deg); }
-.attention tbody th { text-align: right; }
-.attention td { width: 22px; min-width: 22px; height: 22px; border: 1px solid #eaeef2; padding: 0;
+.map.map table { border-collapse: collapse; font: 13px/1.3 system-ui, sans-serif; color: #1f2328; background: #fff; }
+.map.map tr, .best.best tr, .map.map th { border: none; }
+.map.map th { font-weight: 500; padding: 2px 6px; white-space: nowrap; background: #fff; color: #1f2328; }
+.map.map thead th { height: 7.5em; vertical-align: bottom; padding: 4px 2px; }
+.map.map thead span { writing-mode: vertical-rl; transform: rotate(180deg); }
+.map.map tbody th { text-align: right; }
+.map.map td { width: 22px; min-width: 22px; height: 22px; border: 1px solid #eaeef2; padding: 0;
   background: rgba(9, 105, 218, var(--w)); }
-.attention tr:hover th, .attention th.on { background: #fff3bf; }
-.attention-legend { font: 12px system-ui, sans-serif; color: #57606a; margin: 4px 0 0; }
+.map.map tr:hover th, .map.map th.on { background: #fff3bf; }
+.map.map p { font: 12px system-ui, sans-serif; color: #57606a; margin: 4px 0 0; }
+.best.best { border-collapse: collapse; font: 15px/1.5 system-ui, sans-serif; margin: 0; }
+.best.best td { border: none; border-bottom: 1px solid #d0d7de; padding: 4px 12px 4px 0; vertical-align: top; }
+.best.best td:first-child { font-variant-numeric: tabular-nums; text-align: right; opacity: .7; }
 """
 _PAGE_STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1f2328; margin: 2rem auto; max-width: 64rem; padding: 0 1rem; }
@@ -38,7 +43,7 @@ filter.addEventListener("input", () => {
 });
 document.addEventListener("mouseover", event => {
   for (const marked of document.querySelectorAll("th.on")) marked.classList.remove("on");
-  const cell = event.target.closest(".attention td");
+  const cell = event.target.closest(".map td");
   if (cell) cell.closest("table").querySelectorAll("thead th")[cell.cellIndex].classList.add("on");
 });
 """
@@ -60,10 +65,24 @@ def render_attention(attention: Mapping, *, with_style: bool = True) -> str:
         cells = "".join(_render_cell(token, source, weight) for source, weight in zip(sources, weights, strict=True))
         rows.append(f'<tr><th scope="row">{_show(token)}</th>{cells}</tr>')
     return (
-        f'{style}<table class="attention"><thead><tr><th></th>{head}</tr></thead>'
-        f'<tbody>{"".join(rows)}</tbody></table><p class="attention-legend">Each row sums to 1: where the model '
-        "looked while it wrote the token on the left. Point at a cell for its value.</p>"
+        f'{style}<div class="map"><table><thead><tr><th></th>{head}</tr></thead>'
+        f"<tbody>{''.join(rows)}</tbody></table><p>Each row sums to 1: where the model looked while it wrote the "
+        "token on the left. Point at a cell for its value.</p></div>"
     )
+
+
+def render_translations(records: Iterable[Mapping]) -> str:
+    """Translations of one text with their scores as an HTML table.
+
+    Args:
+        records (iterable of mappings): `translation_text` and `score`, as the pipeline returns with
+            `return_scores=True`.
+    """
+    rows = [
+        f"<tr><td>{record['score']:.3f}</td><td>{html.escape(record['translation_text'])}</td></tr>"
+        for record in records
+    ]
+    return f'<style>{_STYLE}</style><table class="best">{"".join(rows)}</table>'
 
 
 def render_page(records: Iterable[Mapping], *, title: str) -> Iterable[str]:
@@ -85,7 +104,7 @@ def render_page(records: Iterable[Mapping], *, title: str) -> Iterable[str]:
         yield (
             f"<details{' open' if count == 1 else ''}><summary>{html.escape(record['source'])}"
             f'<span class="target">{html.escape(record["translation_text"])}{score}</span></summary>'
-            f'<div class="map">{attention}</div></details>\n'
+            f"{attention}</details>\n"
         )
     yield f'<p><span id="count">{count}</span> sentences</p><script>{_SCRIPT}</script></body></html>\n'
 

@@ -3,13 +3,7 @@
 import gradio
 from transformers import Pipeline
 
-from .attention_page import render_attention
-
-_ABOUT = """
-# {title}
-
-{description}
-"""
+from .attention_page import render_attention, render_translations
 
 
 def build_demo(translate: Pipeline, *, title: str, examples: list[str]) -> gradio.Blocks:
@@ -24,7 +18,7 @@ def build_demo(translate: Pipeline, *, title: str, examples: list[str]) -> gradi
 
     def show(text: str, num_beams: float, n_best: float):
         if not text.strip():
-            return "", [], ""
+            return "", "", ""
         num_beams = int(num_beams)
         records = translate(
             text.strip(),
@@ -33,11 +27,13 @@ def build_demo(translate: Pipeline, *, title: str, examples: list[str]) -> gradi
             return_scores=True,
             return_attention=True,
         )
-        rows = [[round(record["score"], 3), record["translation_text"]] for record in records]
-        return records[0]["translation_text"], rows, render_attention(records[0]["attention"])
+        best = records[0]
+        return best["translation_text"], render_translations(records), render_attention(best["attention"])
 
     with gradio.Blocks(title=title) as page:
-        gradio.Markdown(_ABOUT.format(title=title, description="An RNN encoder-decoder with attention, on your text."))
+        gradio.Markdown(
+            f"# {title}\n\nAn RNN encoder-decoder with attention: type a sentence and see what it makes of it."
+        )
         with gradio.Row():
             with gradio.Column():
                 source = gradio.Textbox(label="Source", lines=3, autofocus=True, elem_id="source")
@@ -48,13 +44,11 @@ def build_demo(translate: Pipeline, *, title: str, examples: list[str]) -> gradi
                 gradio.Examples(examples, source)
             with gradio.Column():
                 target = gradio.Textbox(label="Translation", lines=3, interactive=False, elem_id="target")
-                table = gradio.Dataframe(
-                    headers=["score", "translation"], datatype=["number", "str"], label="Best translations", wrap=True,
-                    column_widths=["6em", "auto"], interactive=False, elem_id="n-best",
-                )  # fmt: skip
+                gradio.Markdown("### Best translations and their scores")
+                best = gradio.HTML(elem_id="n-best")
         gradio.Markdown("### Where the model looked")
         attention = gradio.HTML(elem_id="attention")
-        inputs, outputs = [source, num_beams, n_best], [target, table, attention]
+        inputs, outputs = [source, num_beams, n_best], [target, best, attention]
         button.click(show, inputs, outputs)
         source.submit(show, inputs, outputs)
     return page

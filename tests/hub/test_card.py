@@ -24,6 +24,12 @@ FACTS = {
     "num_beams": 5,
     "validation": {"loss": 1.5, "perplexity": 4.48, "bleu": 33.3, "chrf": 55.5, "exact_match": 6.6},
     "test": [{"name": "BLEU", "value": 38.765, "signature": "nrefs:1|tok:13a"}],
+    "num_test_pairs": 1000,
+    "num_dropped_pairs": 12,
+    "example": 'Say "hello".',
+    "changed_settings": {"training.max_tokens": 2500},
+    "fingerprints": {"train": "0123abcd"},
+    "versions": {"torch": "2.13.0"},
 }
 RECIPE = {
     "data": {
@@ -45,29 +51,35 @@ def folder(tmp_path):
 
 
 def test_card_says_what_was_trained_how_and_how_well(folder):
-    text = str(write_model_card(folder, example='Say "hello".'))
+    text = str(write_model_card(folder))
     for part in (
         "1,234,567",
-        "29,000 pairs",
-        "train.en, train.de",
-        "4,321 updates, 12 epochs, in 20.5 minutes",
+        "train.en, train.de, 29,000 pairs (12 too long ones dropped)",
+        "| updates | 4,321, 12 epochs |",
+        "20.5 minutes",
         "9,876 target tokens/s",
-        "seed 3",
+        "| seed | 3 |",
+        "| torch | 2.13.0 |",
+        "| SHA-256 of train text | `0123abcd` |",
+        "| `training.max_tokens` | 2500 |",
         "| BLEU | 38.77 | `nrefs:1\\|tok:13a` |",
-        "test.tsv, beam 5",
+        "test.tsv, 1,000 pairs, beam 5",
         "1-layer bidirectional GRU encoder (256 units a direction)",
         "`bahdanau`",
         "joint bpe, 8,000 tokens",
-        'tokenizer("Say \\"hello\\".", return_tensors="pt")',
+        'translate("Say \\"hello\\".")',
+        "hf-rnn-seq2seq train recipe.yaml",
+        "other domains, longer sentences",
     ):
         assert part in text
     assert "learning_curves.png" not in text
 
 
 def test_metadata_is_what_the_hub_reads(folder):
-    write_model_card(folder, example="x")
+    write_model_card(folder)
     data = ModelCard.load(folder / "README.md").data
     assert (data.pipeline_tag, data.library_name, data.language) == ("translation", "transformers", ["en", "de"])
+    assert (data.license, data.datasets) == (None, None)
     (result,) = data.eval_results
     assert (result.metric_type, result.metric_value, result.dataset_name) == ("bleu", 38.77, "test.tsv")
 
@@ -79,7 +91,7 @@ def test_card_shows_curves_where_there_are_some_and_no_test_where_there_is_none(
     (folder / "recipe.yaml").write_text(
         yaml.safe_dump({**RECIPE, "data": {"train": {"dataset": "dates", "split": "train"}}})
     )
-    text = str(write_model_card(folder, example="x"))
+    text = str(write_model_card(folder))
     assert "![learning curves](learning_curves.png)" in text
     assert "dates (train), 29,000 pairs" in text
     assert "signature" not in text
@@ -87,4 +99,36 @@ def test_card_shows_curves_where_there_are_some_and_no_test_where_there_is_none(
 
 def test_card_needs_the_facts_of_a_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"results\.json"):
-        write_model_card(tmp_path, example="x")
+        write_model_card(tmp_path)
+
+
+def test_recipe_can_say_licence_data_notes_and_limits(folder):
+    about = {"license": "mit", "datasets": ["me/data"], "notes": "Found there.", "limits": "Only dates."}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "card": about}))
+    card = write_model_card(folder)
+    assert (card.data.license, card.data.datasets) == ("mit", ["me/data"])
+    assert "Found there." in card.text
+    assert card.text.rstrip().endswith("Only dates.")
+
+
+def test_card_of_a_fine_tuned_model_says_from_what_and_what_it_gained(folder):
+    before = [{**FACTS["test"][0], "value": 12.34}]
+    facts = {**FACTS, "base_model": "me/general", "before": before}
+    (folder / "results.json").write_text(json.dumps(facts))
+    card = write_model_card(folder)
+    assert card.data.base_model == "me/general"
+    assert "fine-tuned from `me/general`" in card.text
+    assert "| BLEU | 12.34 | 38.77 |" in card.text
+    assert "hf-rnn-seq2seq finetune recipe.yaml" in card.text
+
+
+def test_folder_of_this_machine_is_no_base_model_on_the_hub(folder):
+    facts = {**FACTS, "base_model": str(folder)}
+    (folder / "results.json").write_text(json.dumps(facts))
+    assert write_model_card(folder).data.base_model is None
+
+
+def test_card_takes_a_template_of_ones_own(folder, tmp_path):
+    template = tmp_path / "mine.jinja"
+    template.write_text("---\n{{ card_data }}\n---\n{{ title }}: {{ facts.updates }} updates\n")
+    assert write_model_card(folder, template=template).text.strip() == f"{folder.name}: 4321 updates"

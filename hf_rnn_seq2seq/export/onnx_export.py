@@ -1,0 +1,104 @@
+"""Write a model as ONNX: encoder and one decoder step, in float32 and with int8 weights."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from ..model.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
+from .onnx_graphs import DecoderStepGraph, EncoderGraph
+
+ENCODER, DECODER_STEP = "encoder", "decoder_step"
+
+
+def export_onnx(
+    model: RnnSeq2SeqForConditionalGeneration, tokenizer: PreTrainedTokenizerBase, folder: Path, *, int8: bool = True
+) -> None:
+    """Write `encoder.onnx`, `decoder_step.onnx`, with `int8` also `encoder.int8.onnx` and `decoder_step.int8.onnx`.
+
+    The tokenizer, the config and the generation config lie beside them, so that `OnnxTranslator` needs nothing else.
+
+    Args:
+        model: any of ours.
+        tokenizer: its tokenizer.
+        folder (`Path`): created if it does not exist.
+        int8 (`bool`): also write weights quantised to 8 bits, activations at run time (ONNX Runtime's dynamic
+            quantisation).
+
+    Raises:
+        ModuleNotFoundError: if the extra `onnx` is not installed.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    folder.mkdir(parents=True, exist_ok=True)
+    # float32 on the CPU, whatever the model is elsewhere
+    copy = type(model)(model.config).eval()
+    copy.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        _export_encoder(copy, folder / f"{ENCODER}.onnx")
+        _export_decoder_step(copy, folder / f"{DECODER_STEP}.onnx")
+    for name in (ENCODER, DECODER_STEP) if int8 else ():
+        program = onnx.load(folder / f"{name}.onnx")
+        # shapes of what is inside are inferred anew: those of the exporter and of the quantiser contradict each other
+        del program.graph.value_info[:]
+        quantize_dynamic(program, folder / f"{name}.int8.onnx", weight_type=QuantType.QInt8)
+    tokenizer.save_pretrained(folder)
+    model.config.save_pretrained(folder)
+    model.generation_config.save_pretrained(folder)
+
+
+def _state_names(model: RnnSeq2SeqForConditionalGeneration) -> list[str]:
+    config = model.config
+    parts = ("hidden", "cell") if config.cell_type == "lstm" else ("hidden",)
+    return [f"{part}_{layer}" for layer in range(config.num_decoder_layers) for part in parts]
+
+
+def _export_encoder(model: RnnSeq2SeqForConditionalGeneration, path: Path) -> None:
+    example = (torch.ones(2, 3, dtype=torch.long), torch.tensor([2, 3]))
+    free = torch.export.Dim.DYNAMIC
+    _export(
+        EncoderGraph(model),
+        example,
+        path,
+        dynamic_shapes=({0: free, 1: free}, {0: free}),
+        input_names=["input_ids", "lengths"],
+        output_names=["memory", "keys", *_state_names(model)],
+    )
+
+
+def _export_decoder_step(model: RnnSeq2SeqForConditionalGeneration, path: Path) -> None:
+    config, free = model.config, torch.export.Dim.DYNAMIC
+    batch, beams, steps = 2, 3, 5
+    names = _state_names(model)
+    sizes = [config.decoder_hidden_size] * len(names)
+    if config.decoder_type == "input_feeding":
+        names, sizes = [*names, "feed"], [*sizes, config.readout_size]
+    memory = torch.zeros(batch, steps, config.memory_size)
+    keys = model.get_decoder().attention.project_memory(memory)
+    carried = [torch.zeros(batch, beams, size) for size in sizes]
+    tokens = torch.ones(batch, beams, dtype=torch.long)
+    rows = {0: free, 1: free}
+    _export(
+        DecoderStepGraph(model),
+        (tokens, memory, keys, torch.tensor([4, 5]), torch.tensor([4]), carried),
+        path,
+        dynamic_shapes=(rows, rows, rows, {0: free}, None, [rows] * len(carried)),
+        input_names=["input_ids", "memory", "keys", "lengths", "num_candidates", *names],
+        output_names=["logits", "log_probs", "ids", *[f"new_{name}" for name in names]],
+    )
+
+
+def _export(graph: torch.nn.Module, example: tuple, path: Path, **options) -> None:
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(graph.eval(), example, dynamo=True, verbose=False, **options)
+    finally:
+        quiet.setLevel(level)
+    program.save(path)
