@@ -83,6 +83,7 @@ def measure(
 
 
 def main() -> None:
+    """Export, measure, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="folder of a trained model")
     parser.add_argument("--source", type=Path, required=True, help="test sentences, one a line")

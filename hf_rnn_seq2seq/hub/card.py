@@ -57,6 +57,7 @@ def render_model_card(folder: Path, *, model_id: str, template: Path = TEMPLATE)
         tokenizer=_describe_tokenizer(recipe.get("tokenizer"), config),
         texts=texts,
         facts=facts,
+        base_model=_base_model(facts) or Path(facts.get("base_model", "")).name,
         about=about,
         command="finetune" if "base_model" in facts else "train",
         recipe=recipe_text,

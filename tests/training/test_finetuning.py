@@ -1,0 +1,227 @@
+"""Fine-tuning with Seq2SeqTrainer: whole runs on tiny models, and what must be exact in them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    DataCollatorForSeq2Seq,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    TrainerCallback,
+    pipeline,
+)
+
+from hf_rnn_seq2seq import finetune, read_finetuning_recipe, train_tokenizer
+from hf_rnn_seq2seq.data.parallel_text import ParallelText
+from hf_rnn_seq2seq.training.finetuning import build_compute_metrics
+from hf_rnn_seq2seq.training.token_budget import TokenBudgetSampler, TokenBudgetTrainer
+from tests.conftest import build_model
+from tests.without_package import run_without_package
+
+
+@pytest.fixture(scope="module")
+def texts():
+    return list(ParallelText(dataset="dates", split="train", max_examples=64).pairs())
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, texts):
+    """A model on the dates' characters that has learnt nothing yet."""
+    folder = tmp_path_factory.mktemp("base")
+    tokenizer = train_tokenizer(*zip(*texts, strict=True), kind="char", vocab_size=100)
+    model = build_model(vocab_size=len(tokenizer), embedding_size=8, num_encoder_layers=1, num_decoder_layers=1)
+    model.generation_config.update(num_beams=2, max_new_tokens=12)
+    model.float().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def recipe(base, folder, *words):
+    return read_finetuning_recipe(
+        None,
+        [
+            f"model={base}",
+            "data.train={dataset: dates, split: train, max_examples: 64}",
+            "data.validation={dataset: dates, split: validation, max_examples: 8}",
+            f"training.output_dir={folder}",
+            "training.num_train_epochs=2",
+            "training.per_device_train_batch_size=16",
+            "training.logging_steps=1",
+            "training.warmup_steps=0",
+            "training.learning_rate=1e-2",
+            "training.generation_num_beams=1",
+            *words,
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def finetuned(base, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "finetuned"
+    words = ["data.test={dataset: dates, split: test, max_examples: 8}", "data.target_language=de"]
+    facts = finetune(recipe(base, folder, *words, "max_tokens=600", "patience=3", "card={license: mit}"))
+    return folder, facts
+
+
+def test_run_learns_and_leaves_a_complete_folder(base, finetuned, tmp_path):
+    folder, facts = finetuned
+    losses = [json.loads(line) for line in (folder / "training_log.jsonl").read_text().splitlines()]
+    losses = [entry["validation_loss"] for entry in losses if "validation_loss" in entry]
+    assert losses[-1] < losses[0]
+    assert facts["num_training_pairs"] == 64
+    assert len(facts["before"]) == len(facts["test"]) == 5
+    assert json.loads((folder / "results.json").read_text()) == facts
+    for name in ("learning_curves.png", "attention.png", "recipe.yaml", "pipeline_rnn_seq2seq.py", "tokenizer.json"):
+        assert (folder / name).is_file()
+    card = (folder / "README.md").read_text()
+    assert "license: mit" in card
+    assert f"fine-tuned from `{base.name}`" in card
+    # what Seq2SeqTrainer fills in while it generates is not saved
+    assert (
+        json.loads((folder / "generation_config.json").read_text()).keys()
+        == json.loads((base / "generation_config.json").read_text()).keys()
+    )
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_folder_of_the_trainer_translates_without_the_package(finetuned, tmp_path, checkpoint):
+    folder, _ = finetuned
+    if checkpoint:
+        (folder,) = folder.glob("checkpoint-*")
+    expected = pipeline("translation", model=str(folder))("May 3, 2020")[0]["translation_text"]
+    code = f"""
+from transformers import pipeline
+translate = pipeline("translation", model={str(folder)!r}, trust_remote_code=True)
+print(repr(translate("May 3, 2020")[0]["translation_text"]))
+"""
+    assert run_without_package(code, tmp_path).rstrip("\n") == repr(expected)
+
+
+def test_interrupted_run_goes_on_to_the_same_weights(base, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    finetune(recipe(base, whole, "max_tokens=600", "training.save_total_limit=3"))
+    (first,) = [path for path in whole.glob("checkpoint-*") if int(path.name[11:]) == min(_steps(whole))]
+    finetune(recipe(base, parts, "max_tokens=600", f"training.resume_from_checkpoint={first}"))
+    weights, again = (AutoModelForSeq2SeqLM.from_pretrained(path).state_dict() for path in (whole, parts))
+    for name, weight in weights.items():
+        torch.testing.assert_close(again[name], weight, rtol=0, atol=0)
+
+
+def _steps(folder: Path) -> list[int]:
+    return [int(path.name[11:]) for path in folder.glob("checkpoint-*")]
+
+
+class _Gradients(TrainerCallback):
+    """Keeps the gradient of the first update."""
+
+    def __init__(self):
+        self.first = None
+
+    def on_pre_optimizer_step(self, args, state, control, model, **kwargs):
+        if self.first is None:
+            self.first = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_accumulated_gradients_are_those_of_the_whole_batch(base, texts, tmp_path, label_smoothing):
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    sources, targets = zip(*texts, strict=True)
+    encoded = tokenizer(list(sources), text_target=list(targets))
+    data = Dataset.from_dict({"input_ids": encoded["input_ids"], "labels": encoded["labels"]})
+    found = []
+    for batch_size, steps in ((64, 1), (16, 4)):
+        model = AutoModelForSeq2SeqLM.from_pretrained(base)
+        gradients = _Gradients()
+        arguments = Seq2SeqTrainingArguments(
+            output_dir=str(tmp_path / str(steps)),
+            per_device_train_batch_size=batch_size,
+            gradient_accumulation_steps=steps,
+            max_steps=1,
+            logging_steps=1,
+            max_grad_norm=0,
+            label_smoothing_factor=label_smoothing,
+            save_strategy="no",
+            report_to="none",
+            use_cpu=True,
+        )
+        trainer = Seq2SeqTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=data,
+            data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
+            callbacks=[gradients],
+        )
+        found.append((trainer.train().training_loss, gradients.first))
+    (loss, whole), (accumulated_loss, parts) = found
+    assert accumulated_loss == pytest.approx(loss, rel=1e-5)
+    for name, gradient in whole.items():
+        # float32 sums in another order
+        torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-7)
+
+
+def test_token_budget_holds_and_every_pair_comes_once(base, texts):
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    sources, targets = zip(*texts, strict=True)
+    encoded = tokenizer(list(sources), text_target=list(targets))
+    data = Dataset.from_dict({"input_ids": encoded["input_ids"], "labels": encoded["labels"]})
+    sampler = TokenBudgetSampler(data, 300, seed=1)
+    batches = list(sampler)
+    assert len(batches) == len(sampler)
+    assert sorted(index for batch in batches for index in batch) == list(range(64))
+    for batch in batches:
+        longest = max(max(len(data[i]["input_ids"]), len(data[i]["labels"])) for i in batch)
+        assert len(batch) * longest <= 300
+    sampler.set_epoch(1)
+    assert list(sampler) != batches
+
+
+def test_trainer_without_a_budget_is_seq2seqtrainer(base, tmp_path):
+    data = Dataset.from_dict({"input_ids": [[5, 2]] * 4, "labels": [[6, 2]] * 4})
+    arguments = Seq2SeqTrainingArguments(str(tmp_path), per_device_train_batch_size=3, report_to="none", use_cpu=True)
+    model = AutoModelForSeq2SeqLM.from_pretrained(base)
+    trainer = TokenBudgetTrainer(model=model, args=arguments, train_dataset=data)
+    assert len(trainer.get_train_dataloader()) == 2
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_metrics_are_of_the_detokenised_target(joint):
+    tokenizer = train_tokenizer(["a b c d e"], ["v w x y z"], kind="word", joint=joint)
+    labels = tokenizer(text_target=["v w x y", "z"], padding=True, return_tensors="np")["input_ids"]
+    labels[labels == tokenizer.pad_token_id] = -100
+    start = np.full((2, 1), tokenizer.bos_token_id)
+    predictions = np.concatenate([start, labels], axis=1)
+    metrics = build_compute_metrics(tokenizer)
+    assert metrics((predictions, labels))["exact_match"] == 100
+    predictions[0, 1] = predictions[1, 1]
+    scores = metrics((predictions, labels))
+    assert scores["exact_match"] == 50
+    assert 0 < scores["chrf"] < 100
+    assert scores["generated_tokens"] == 4.5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["training.learning_rat=1"], "`training.learning_rat` is unknown in a recipe; did you mean `learning_rate`"),
+        (["training={num_train_epochs: 1}"], "A recipe must set `training.output_dir`"),
+        (["training.learning_rate=fast"], "`training.learning_rate` must be float, got 'fast'"),
+        (["generation.beams=1"], "`generation.beams` is unknown"),
+        (["modl=x"], "`modl` is unknown in a recipe; did you mean `model`"),
+    ],
+)
+def test_mistakes_in_a_recipe_are_named(base, tmp_path, words, message):
+    with pytest.raises(ValueError, match=message):
+        recipe(base, tmp_path, *words)
+
+
+def test_nothing_to_train_on_is_refused(base, tmp_path):
+    empty = tmp_path / "empty.tsv"
+    empty.write_text("")
+    with pytest.raises(ValueError, match=r"`data\.train` must hold at least one pair"):
+        finetune(recipe(base, tmp_path / "run", f"data.train={{file: {empty}}}"))
