@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 # the class stands twice so that it wins over the rules for tables of a page around it
 _STYLE = """
 .map.map table { border-collapse: collapse; font: 13px/1.3 system-ui, sans-serif; color: #1f2328; background: #fff; }
-.map.map tr, .best.best tr, .map.map th { border: none; }
+.map.map :is(table, thead, tbody, tr, th), .best.best, .best.best :is(tbody, tr) { border: none; }
 .map.map th { font-weight: 500; padding: 2px 6px; white-space: nowrap; background: #fff; color: #1f2328; }
 .map.map thead th { height: 7.5em; vertical-align: bottom; padding: 4px 2px; }
 .map.map thead span { writing-mode: vertical-rl; transform: rotate(180deg); }
