@@ -41,11 +41,15 @@ pipelines.PIPELINE_REGISTRY.supported_tasks["translation"] = {
 
 # imported when first asked for: a GPU host that only loads and generates needs none of what they import
 _LATE = {
+    "OnnxTranslator": ".export.onnx_runner",
     "ParallelText": ".data.parallel_text",
     "train_tokenizer": ".data.tokenizer_training",
     "plot_attention": ".decoding.attention_map",
+    "build_compute_metrics": ".training.finetuning",
+    "export_onnx": ".export.onnx_export",
     "finetune": ".training.finetuning",
     "load_metric": ".training.metrics",
+    "push_folder": ".hub.push",
     "read_finetuning_recipe": ".training.finetuning",
     "translate": ".decoding.translation",
     "read_recipe": ".training.arguments",

@@ -1,5 +1,6 @@
 """The command: every sub-command on a tiny trained folder, in a process of its own where that is the promise."""
 
+import html
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import pytest
 from accelerate.state import AcceleratorState
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from hf_rnn_seq2seq import OnnxTranslator
 from hf_rnn_seq2seq.cli import main
 from tests.training.conftest import recipe_words
 
@@ -104,7 +106,58 @@ def test_attention_draws_a_picture(folder, tmp_path, capsys):
     assert "3. Mai 2020" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("door", ["train", "translate", "evaluate", "attention"])
+def test_page_of_translations_says_what_the_text_says(folder, source_file, tmp_path):
+    page, target = tmp_path / "page.html", tmp_path / "target.txt"
+    words = ["--input", source_file, "--output", target, "--html", page, "--batch-size", "2"]
+    assert main(["translate", str(folder), *map(str, words)]) == 0
+    assert target.read_text() == run_command("translate", folder, stdin="\n".join(LINES)).stdout
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<details") == len(LINES)
+    for line in target.read_text().splitlines():
+        assert html.escape(line) in text
+
+
+def test_page_shows_one_translation_of_each_line(folder, source_file, tmp_path, capsys):
+    words = ["--input", source_file, "--n-best", "2", "--html", tmp_path / "page.html"]
+    assert main(["translate", str(folder), *map(str, words)]) == 1
+    assert "leave `--n-best` out" in capsys.readouterr().err
+
+
+def test_finetune_goes_on_from_a_trained_folder(folder, tmp_path, capsys):
+    words = [
+        f"model={folder}",
+        "data.train={dataset: dates, split: train, max_examples: 16}",
+        "data.validation={dataset: dates, split: validation, max_examples: 4}",
+        "data.test={dataset: dates, split: test, max_examples: 4}",
+        f"training={{output_dir: {tmp_path}/tuned, max_steps: 2, eval_strategy: steps, save_strategy: steps}}",
+        "training.eval_steps=2",
+        "training.save_steps=2",
+    ]
+    assert main(["finetune", *words]) == 0
+    output = capsys.readouterr().out
+    assert "test before: BLEU" in output
+    assert "test after: BLEU" in output
+    assert (tmp_path / "tuned" / "model.safetensors").is_file()
+
+
+def test_export_writes_onnx_that_translates(folder, tmp_path, capsys):
+    assert main(["export", str(folder), str(tmp_path / "onnx"), "--no-int8"]) == 0
+    assert "decoder_step.onnx" in capsys.readouterr().out
+    expected = run_command("translate", folder, stdin="\n".join(LINES)).stdout
+    assert "\n".join(OnnxTranslator(tmp_path / "onnx").translate(LINES)) + "\n" == expected
+
+
+@pytest.mark.parametrize(("command", "module"), [("demo", "gradio"), ("export", "onnxruntime")])
+def test_missing_extra_is_named(folder, tmp_path, capsys, monkeypatch, command, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    for name in [name for name in sys.modules if name.startswith(("hf_rnn_seq2seq.demo", f"{module}."))]:
+        monkeypatch.delitem(sys.modules, name)
+    words = [str(folder), str(tmp_path / "out")][: 2 if command == "export" else 1]
+    assert main([command, *words]) == 1
+    assert 'pip install "hf-rnn-seq2seq[' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("door", ["train", "finetune", "translate", "evaluate", "attention"])
 def test_scripts_open_the_same_doors(door):
     result = subprocess.run(
         [sys.executable, f"scripts/{door}.py", "--help"], capture_output=True, text=True, check=True, cwd=ROOT

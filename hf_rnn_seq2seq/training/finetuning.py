@@ -27,6 +27,7 @@ from ..data.batching import EncodedPair, LengthFilter, encode_pairs
 from ..decoding.attention_map import plot_attention
 from ..decoding.translation import translate
 from ..hub.card import ATTENTION_FILE, CURVES_FILE, RECIPE_FILE, RESULTS_FILE, write_model_card
+from ..hub.push import push_folder
 from ..model.pipeline_attention import map_attention
 from .arguments import CardArguments, DataArguments, check_names, convert, read_recipe, recipe_to_dict
 from .curves import plot_learning_curves
@@ -51,6 +52,8 @@ _DEFAULTS = {
     "label_smoothing_factor": 0.1,
     "logging_steps": 10,
     "report_to": "none",
+    # once, complete and with our card
+    "hub_strategy": "end",
     "seed": 1,
 }
 
@@ -86,7 +89,9 @@ class FinetuningRecipe:
         if "output_dir" not in self.training:
             raise ValueError("A recipe must set `training.output_dir`.")
         for name, value in self.training.items():
-            # YAML reads `1e-3` as text
+            # YAML reads `no` as False and `1e-3` as text
+            if name.endswith("_strategy") and value is False:
+                self.training[name] = "no"
             if float in (hints[name], *typing.get_args(hints[name])) and isinstance(value, str):
                 self.training[name] = convert(value, float, f"training.{name}")
 
@@ -139,7 +144,8 @@ def finetune(recipe: FinetuningRecipe) -> dict:
     facts |= _collect_facts(trainer, history, train_pairs)
     # without the defaults that the trainer has filled in
     trainer.model.generation_config = generation_config
-    trainer.save_model()
+    # not by the public way, which would push before the card is written
+    trainer.save_model(_internal_call=True)
     if trainer.is_world_process_zero():
         if test_texts:
             facts["num_test_pairs"] = len(test_texts)
@@ -147,6 +153,8 @@ def finetune(recipe: FinetuningRecipe) -> dict:
         facts["num_dropped_pairs"] = length_filter.num_dropped
         facts["example"] = validation_texts[0][0]
         _write_folder(recipe, trainer, history, facts)
+        if arguments.push_to_hub:
+            push_folder(Path(arguments.output_dir), trainer.hub_model_id, token=arguments.hub_token)
     return facts
 
 

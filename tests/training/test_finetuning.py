@@ -1,6 +1,9 @@
 """Fine-tuning with Seq2SeqTrainer: whole runs on tiny models, and what must be exact in them."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +25,7 @@ from hf_rnn_seq2seq.data.parallel_text import ParallelText
 from hf_rnn_seq2seq.training.finetuning import build_compute_metrics
 from hf_rnn_seq2seq.training.token_budget import TokenBudgetSampler, TokenBudgetTrainer
 from tests.conftest import build_model
+from tests.hub.hub_server import WRITE_TOKEN, serve_hub
 from tests.without_package import run_without_package
 
 
@@ -111,6 +115,33 @@ def test_interrupted_run_goes_on_to_the_same_weights(base, tmp_path):
     weights, again = (AutoModelForSeq2SeqLM.from_pretrained(path).state_dict() for path in (whole, parts))
     for name, weight in weights.items():
         torch.testing.assert_close(again[name], weight, rtol=0, atol=0)
+
+
+def test_run_is_pushed_once_with_its_card(base, tmp_path):
+    words = ["data.train={dataset: dates, split: train, max_examples: 16}", "training.max_steps=1"]
+    words += ["training.eval_strategy=no", "training.save_strategy=no", "training.push_to_hub=true"]
+    words += [
+        f"training.output_dir={tmp_path}/run",
+        "training.hub_model_id=me/tuned",
+        "training.hub_private_repo=true",
+    ]
+    words += [f"model={base}", "data.validation={dataset: dates, split: validation, max_examples: 4}"]
+    with serve_hub() as hub:
+        variables = {"HF_ENDPOINT": hub.url, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": WRITE_TOKEN}
+        result = subprocess.run(
+            [sys.executable, "-m", "hf_rnn_seq2seq.cli", "finetune", *words],
+            env={**os.environ, **variables, "HF_HOME": str(tmp_path / "home")},
+            capture_output=True,
+            text=True,
+        )
+        assert result.returncode == 0, result.stderr
+        repository = hub.repositories["models/me/tuned"]
+        assert repository.private
+        tree = repository.commits[repository.branches["main"]]
+    assert {"model.safetensors", "modeling_rnn_seq2seq.py", "recipe.yaml", "README.md"} <= tree.keys()
+    assert "training_args.bin" not in tree
+    assert b'model="me/tuned"' in tree["README.md"]
+    assert len(repository.messages) == 2
 
 
 def _steps(folder: Path) -> list[int]:
