@@ -35,9 +35,9 @@ def demo(folder: Path) -> int:
     for source, translation in zip(SENTENCES, translations, strict=True):
         print(f"   {source}\n   -> {translation}")
     print("\n3. Looking at attention")
-    if main(["attention", str(folder), SENTENCES[0], "--output", str(folder / "attention.png")]):
+    if main(["attention", str(folder), SENTENCES[0], "--output", str(folder / "demo_attention.png")]):
         return 1
-    print(f"\nSee {folder / 'learning_curves.png'}, {folder / 'attention.png'} and {folder / 'README.md'}")
+    print(f"\nSee {folder / 'learning_curves.png'}, {folder / 'demo_attention.png'} and {folder / 'README.md'}")
     return 0
 
 

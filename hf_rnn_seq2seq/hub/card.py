@@ -22,22 +22,21 @@ _METRIC_TYPES = {
 }
 
 
-def write_model_card(folder: Path, *, template: Path = TEMPLATE) -> ModelCard:
+def write_model_card(folder: Path) -> ModelCard:
     """Write `README.md` of a folder that holds a model, `results.json` and `recipe.yaml`.
 
     Args:
-        folder (`Path`): as `train` leaves it.
-        template (`Path`): Jinja template; a copy of ours, edited, or one of your own.
+        folder (`Path`): as `train` leaves it. `card.template` of the recipe names a template of one's own.
 
     Raises:
         FileNotFoundError: if the facts of the run are missing.
     """
-    card = render_model_card(folder, model_id=folder.name, template=template)
+    card = render_model_card(folder, model_id=folder.name)
     card.save(folder / CARD_FILE)
     return card
 
 
-def render_model_card(folder: Path, *, model_id: str, template: Path = TEMPLATE) -> ModelCard:
+def render_model_card(folder: Path, *, model_id: str) -> ModelCard:
     """The card that `write_model_card` writes, as it is for a model of the name `model_id`."""
     facts = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
     recipe_text = (folder / RECIPE_FILE).read_text(encoding="utf-8")
@@ -49,7 +48,7 @@ def render_model_card(folder: Path, *, model_id: str, template: Path = TEMPLATE)
     texts = {split: _describe_text(data[split]) for split in ("train", "validation", "test") if split in data}
     return ModelCard.from_template(
         _metadata(model_id, facts, languages, texts.get("test"), data, about),
-        template_path=str(template),
+        template_path=str(about.get("template", TEMPLATE)),
         title=model_id.rpartition("/")[2],
         model_id=model_id,
         languages=languages,

@@ -4,30 +4,16 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 from transformers import GenerationConfig
 
-from ..model.checkpoint_code import copy_code
+from ..model.checkpoint_code import PLAIN_CARD, copy_code
 from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 from .card import CARD_FILE, RECIPE_FILE, RESULTS_FILE, render_model_card
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 # pickles, which run code when they are read, and what an interrupted run may leave
 _LEFT_OUT = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".unfinished", ".lock", ".incomplete")
-_PLAIN_CARD = """---
-{card_data}
----
-
-# {name}
-
-An RNN encoder-decoder with attention, made with [hf_rnn_seq2seq](https://pypi.org/project/hf-rnn-seq2seq/).
-
-```python
-from transformers import pipeline
-
-translate = pipeline("translation", model="{model_id}", trust_remote_code=True)
-```
-"""
 
 
 @dataclass(frozen=True)
@@ -74,7 +60,9 @@ def complete_folder(folder: Path) -> None:
         )
     if not {"auto_map", "custom_pipelines"} <= saved.keys():
         RnnSeq2SeqConfig.from_pretrained(folder).save_pretrained(folder)
-    if not (folder / "modeling_rnn_seq2seq.py").is_file():
+    if not all(
+        (folder / name).is_file() for name in ("modeling_rnn_seq2seq.py", "pipeline_rnn_seq2seq.py", CARD_FILE)
+    ):
         copy_code(folder)
     if not (folder / "generation_config.json").is_file():
         GenerationConfig.from_model_config(RnnSeq2SeqConfig.from_pretrained(folder)).save_pretrained(folder)
@@ -98,15 +86,13 @@ def collect_files(folder: Path, *, model_id: str) -> HubFiles:
 
 
 def _write_card(folder: Path, model_id: str) -> str | None:
-    """The card with the model's name on the Hub; None where its owner has edited it."""
-    has_facts = (folder / RESULTS_FILE).is_file() and (folder / RECIPE_FILE).is_file()
-    card_file = folder / CARD_FILE
-    if card_file.is_file():
-        is_ours = has_facts and str(render_model_card(folder, model_id=folder.name)) == str(ModelCard.load(card_file))
-        return str(render_model_card(folder, model_id=model_id)) if is_ours else None
-    if has_facts:
-        return str(render_model_card(folder, model_id=model_id))
-    data = ModelCardData(
-        library_name="transformers", pipeline_tag="translation", tags=["rnn_seq2seq", "seq2seq", "attention"]
-    )
-    return _PLAIN_CARD.format(card_data=data.to_yaml(), name=model_id.rpartition("/")[2], model_id=model_id)
+    """The card from the facts of the run, for the model's name on the Hub.
+
+    None where there are no facts, or its owner has edited the card.
+    """
+    if not ((folder / RESULTS_FILE).is_file() and (folder / RECIPE_FILE).is_file()):
+        return None
+    there = str(ModelCard.load(folder / CARD_FILE))
+    if there not in (PLAIN_CARD, str(render_model_card(folder, model_id=folder.name))):
+        return None
+    return str(render_model_card(folder, model_id=model_id))

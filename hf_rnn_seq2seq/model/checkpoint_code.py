@@ -8,19 +8,41 @@ from pathlib import Path
 from .pipeline_rnn_seq2seq import TranslationPipeline
 from .tokenization_rnn_seq2seq import RnnSeq2SeqTokenizer
 
+# what a folder says of itself until somebody knows more
+PLAIN_CARD = """---
+library_name: transformers
+pipeline_tag: translation
+tags:
+- rnn_seq2seq
+- seq2seq
+- attention
+---
+
+An RNN encoder-decoder with attention, made with [hf_rnn_seq2seq](https://pypi.org/project/hf-rnn-seq2seq/).
+
+```python
+from transformers import pipeline
+
+translate = pipeline("translation", model="this folder, or its name on the Hub", trust_remote_code=True)
+```
+"""
+
 
 def copy_code(folder: str | os.PathLike) -> list[Path]:
-    """Put the files beside this one into `folder`, which is made if it does not exist.
+    """Put the files beside this one into `folder`, which is made if it does not exist, and a card if it has none.
 
     Returns:
-        The files written.
+        The files of code written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     sources = [path for path in sorted(Path(__file__).parent.glob("*.py")) if path.name != "__init__.py"]
     for source in sources:
         shutil.copyfile(source, folder / source.name)
+    card = folder / "README.md"
+    if not card.exists():
+        card.write_text(PLAIN_CARD, encoding="utf-8")
     return [folder / source.name for source in sources]
 
 
-__all__ = ["RnnSeq2SeqTokenizer", "TranslationPipeline", "copy_code"]
+__all__ = ["PLAIN_CARD", "RnnSeq2SeqTokenizer", "TranslationPipeline", "copy_code"]

@@ -182,12 +182,14 @@ class CardArguments:
         datasets (`list[str]`): Hub ids of the data; the training dataset if not given.
         notes (`str`, *optional*): Markdown below the recipe, for example where the data are found.
         limits (`str`, *optional*): Markdown in place of the standing warning.
+        template (`str`, *optional*): Jinja file in place of `hub/model_card.md.jinja`.
     """
 
     license: str | None = None
     datasets: list[str] = dataclasses.field(default_factory=list)
     notes: str | None = None
     limits: str | None = None
+    template: str | None = None
 
 
 @dataclasses.dataclass

@@ -131,4 +131,5 @@ def test_folder_of_this_machine_is_no_base_model_on_the_hub(folder):
 def test_card_takes_a_template_of_ones_own(folder, tmp_path):
     template = tmp_path / "mine.jinja"
     template.write_text("---\n{{ card_data }}\n---\n{{ title }}: {{ facts.updates }} updates\n")
-    assert write_model_card(folder, template=template).text.strip() == f"{folder.name}: 4321 updates"
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "card": {"template": str(template)}}))
+    assert write_model_card(folder).text.strip() == f"{folder.name}: 4321 updates"

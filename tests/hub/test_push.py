@@ -9,15 +9,18 @@ from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
+import yaml
 from huggingface_hub import HfApi
 
 from hf_rnn_seq2seq import train_tokenizer
 from hf_rnn_seq2seq.cli import main
 from hf_rnn_seq2seq.hub import push
+from hf_rnn_seq2seq.hub.card import write_model_card
 from hf_rnn_seq2seq.hub.folder import collect_files, complete_folder
 from hf_rnn_seq2seq.hub.push import PushError, push_folder
 from tests.conftest import build_model
 from tests.hub.hub_server import READ_TOKEN, WRITE_TOKEN, serve_hub
+from tests.hub.test_card import FACTS, RECIPE
 from tests.without_package import run_without_package
 
 TRANSLATE = """
@@ -67,6 +70,11 @@ def environment(hub, home):
     }
 
 
+def write_facts(folder):
+    (folder / "results.json").write_text(json.dumps(FACTS))
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+
+
 def pushed_names(folder):
     names = {path.name for path in folder.iterdir() if path.is_file()} - {"training_args.bin"}
     return names | {"README.md", ".gitattributes"}
@@ -82,7 +90,6 @@ def test_push_uploads_the_complete_folder_in_one_commit(hub, folder):
     for name, data in tree.items():
         if (folder / name).is_file():
             assert data == (folder / name).read_bytes()
-    assert b'pipeline("translation", model="me/dates", trust_remote_code=True)' in tree["README.md"]
     assert len(hub.lfs_objects) == 1
 
 
@@ -247,7 +254,17 @@ def test_folder_without_code_or_settings_is_completed(folder):
     assert "auto_map" in json.loads((folder / "config.json").read_text())
 
 
+def test_card_names_the_model_on_the_hub(folder):
+    write_facts(folder)
+    for _ in range(2):
+        # first from the plain card that saving leaves, then from the card of the run
+        card = collect_files(folder, model_id="me/x").files["README.md"].decode()
+        assert 'pipeline("translation", model="me/x", trust_remote_code=True)' in card
+        write_model_card(folder)
+
+
 def test_card_that_its_owner_has_edited_is_left_alone(folder):
+    write_facts(folder)
     (folder / "README.md").write_text("---\nlicense: mit\n---\nMine.\n")
     files = collect_files(folder, model_id="me/x").files
     assert files["README.md"] == folder / "README.md"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from huggingface_hub import ModelCard
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, AutoTokenizer, pipeline
 from transformers.dynamic_module_utils import get_relative_import_files
 
@@ -55,7 +56,9 @@ def test_every_file_of_the_model_travels_and_is_found_by_transformers(tmp_path):
 
 
 def test_folder_holds_code_and_weights_in_safetensors_only(folder):
-    assert sorted(path.suffix for path in folder.iterdir() if path.suffix not in (".py", ".json")) == [".safetensors"]
+    others = [path.name for path in folder.iterdir() if path.suffix not in (".py", ".json")]
+    assert sorted(others) == ["README.md", "model.safetensors"]
+    assert ModelCard.load(folder / "README.md").data.pipeline_tag == "translation"
     config = json.loads((folder / "config.json").read_text())
     files = [*config["auto_map"].values(), config["custom_pipelines"]["translation"]["impl"]]
     assert len(files) == 4
