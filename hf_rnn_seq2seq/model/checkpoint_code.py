@@ -18,7 +18,7 @@ tags:
 - attention
 ---
 
-An RNN encoder-decoder with attention, made with [hf_rnn_seq2seq](https://pypi.org/project/hf-rnn-seq2seq/).
+An RNN encoder-decoder with attention, made with hf_rnn_seq2seq.
 
 ```python
 from transformers import pipeline

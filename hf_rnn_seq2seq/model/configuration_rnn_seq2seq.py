@@ -1,5 +1,6 @@
 """Configuration of the RNN encoder-decoder: fields, derived sizes, contradictions refused."""
 
+import copy
 from typing import Literal
 
 from huggingface_hub.dataclasses import strict
@@ -92,8 +93,9 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
     decoder_start_token_id: int | None = 1
 
     def __post_init__(self, **kwargs):
-        # where transformers finds this filled, it asks for trust in remote code, which installed code does not need
+        # where transformers finds these filled, it looks for remote code, which installed code does not need
         if not __name__.startswith("transformers_modules."):
+            kwargs.pop("auto_map", None)
             kwargs.pop("custom_pipelines", None)
         if self.decoder_vocab_size is None:
             self.decoder_vocab_size = self.vocab_size
@@ -111,6 +113,14 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
     def memory_size(self) -> int:
         """Width M of one encoder output."""
         return self.encoder_hidden_size * (2 if self.bidirectional else 1)
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> "RnnSeq2SeqConfig":
+        """This config; with the target's `vocab_size`, which `generate` asks for, unless the encoder is meant."""
+        if self.decoder_vocab_size == self.vocab_size or (encoder and not decoder):
+            return self
+        config = copy.copy(self)
+        config.vocab_size = self.decoder_vocab_size
+        return config
 
     def to_diff_dict(self) -> dict:
         """What `config.json` holds: fields that are not defaults, and where the code beside it is found."""

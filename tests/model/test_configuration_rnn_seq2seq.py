@@ -44,3 +44,9 @@ def test_contradictions_are_refused_with_a_way_out(fields, message):
 def test_unknown_choice_is_refused():
     with pytest.raises(Exception, match="cell_type"):
         RnnSeq2SeqConfig(cell_type="transformer")
+
+
+def test_generate_is_told_the_number_of_target_tokens():
+    config = RnnSeq2SeqConfig(vocab_size=9, decoder_vocab_size=7, share_encoder_decoder_embeddings=False)
+    assert config.get_text_config().vocab_size == config.get_text_config(decoder=True).vocab_size == 7
+    assert config.get_text_config(encoder=True).vocab_size == config.vocab_size == 9

@@ -118,6 +118,18 @@ def test_score_is_the_mean_log_probability(translate, model, tokenizer, num_beam
     )
 
 
+def test_greedy_score_needs_only_the_target_vocabulary():
+    tokenizer = train_tokenizer(["a b c d e"], ["x y"], kind="word", joint=False)
+    sizes = {"vocab_size": len(tokenizer), "decoder_vocab_size": tokenizer.target_vocab_size}
+    model = build_model(**sizes, share_encoder_decoder_embeddings=False).float()
+    translate = pipeline("translation", model=model, tokenizer=tokenizer, max_new_tokens=4)
+    greedy = translate("b a", return_scores=True, return_tensors=True, num_beams=1)[0]
+    ids = greedy["translation_token_ids"]
+    logits = model(**tokenizer("b a", return_tensors="pt"), decoder_input_ids=ids[None, :-1]).logits[0]
+    expected = logits.log_softmax(-1).gather(1, ids[1:, None]).mean()
+    assert greedy["score"] == pytest.approx(float(expected), abs=1e-5)
+
+
 def test_attention_is_that_of_the_sentence_alone(translate, model, tokenizer):
     records = translate(TEXTS, return_attention=True, batch_size=3)
     for text, record in zip(TEXTS, records, strict=True):

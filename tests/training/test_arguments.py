@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_rnn_seq2seq import read_finetuning_recipe
 from hf_rnn_seq2seq.training.arguments import read_recipe
 
 CONFIGS = Path(__file__).parents[2] / "scripts" / "configs"
@@ -19,8 +20,11 @@ MINIMAL = [
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_recipes_of_the_repository_are_valid(path):
-    recipe = read_recipe(path, [])
-    assert recipe.training.output_dir.startswith("runs/")
+    if path.stem.startswith("finetune"):
+        output_dir = read_finetuning_recipe(path, []).training["output_dir"]
+    else:
+        output_dir = read_recipe(path, []).training.output_dir
+    assert output_dir.startswith("runs/")
 
 
 def test_overrides_win_and_numbers_are_numbers(tmp_path):
