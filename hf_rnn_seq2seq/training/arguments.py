@@ -224,10 +224,12 @@ def recipe_to_dict(recipe: Any) -> dict:
     # a count of one run, and what would continue or delete an earlier one
     dropped = {"skipped", "resume", "overwrite"}
     values = clean(dataclasses.asdict(recipe))
-    for name in ("streaming", "skip_bad_lines"):
-        for text in (values["data"][split] for split in ("train", "validation", "test") if split in values["data"]):
-            if not text[name]:
-                del text[name]
+    for split in {"train", "validation", "test"} & values["data"].keys():
+        text = values["data"][split]
+        # what says nothing, and the split that files do not have
+        silent = [name for name in ("streaming", "skip_bad_lines") if not text[name]]
+        for name in silent if "dataset" in text else [*silent, "split"]:
+            del text[name]
     return values
 
 
