@@ -95,6 +95,8 @@ def _finetune(arguments: argparse.Namespace) -> int:
 
     recipe = _read_recipe(arguments.words, FinetuningRecipe)
     facts = finetune(recipe)
+    if facts is None:
+        return 0
     for name, label in (("before", "test before"), ("test", "test after")):
         if name in facts:
             _say(f"{label}: {_one_line((score['name'], score['value']) for score in facts[name])}")
@@ -334,23 +336,28 @@ def _push(arguments: argparse.Namespace) -> int:
     from .hub.push import push_files, push_folder
 
     folder = arguments.folder
+
+    def collect_demo(model_id: str) -> HubFiles:
+        return HubFiles(space_files(model_id, revision=arguments.revision, examples=_examples(folder)), [])
+
     if arguments.dry_run:
         complete_folder(folder)
         _list_files(arguments.repo_id, collect_files(folder, model_id=arguments.repo_id))
         if arguments.space:
-            demo = space_files(arguments.repo_id, examples=_examples(folder))
-            _list_files(f"{arguments.space} (Space)", HubFiles(demo, []))
+            _list_files(f"{arguments.space} (Space)", collect_demo(arguments.repo_id))
         _say("Nothing was uploaded.")
         return 0
+    if arguments.space:
+        # a demo that cannot be made must not leave a model without it
+        collect_demo(arguments.repo_id)
     settings = {name: getattr(arguments, name) for name in ("private", "token", "message")}
     pushed = push_folder(folder, arguments.repo_id, revision=arguments.revision, **settings)
     _say(f"{len(pushed.files.files)} files: {pushed.url}")
     if arguments.space:
-
-        def collect(space_id: str) -> HubFiles:
-            return HubFiles(space_files(pushed.repo_id, examples=_examples(folder)), [])
-
-        _say(f"demo: {push_files(collect, arguments.space, 'space', **settings).url}")
+        demo = push_files(lambda space_id: collect_demo(pushed.repo_id), arguments.space, "space", **settings)
+        _say(f"demo: {demo.url}")
+        if arguments.private:
+            _say("The Space needs a secret HF_TOKEN that may read the private model; set it in the Space's settings.")
     return 0
 
 

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from transformers.utils import logging
 
-from hf_rnn_seq2seq import translate
+from hf_rnn_seq2seq import ParallelText, translate
 from hf_rnn_seq2seq.allocator import keep_freed_memory
 from hf_rnn_seq2seq.export.onnx_export import export_onnx
 from hf_rnn_seq2seq.export.onnx_runner import OnnxTranslator
@@ -99,9 +99,8 @@ def main() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     torch.set_num_threads(arguments.threads)
-    sources, references = (
-        path.read_text(encoding="utf-8").splitlines() for path in (arguments.source, arguments.target)
-    )
+    pairs = ParallelText(source_file=str(arguments.source), target_file=str(arguments.target)).pairs()
+    sources, references = zip(*pairs, strict=True)
     with tempfile.TemporaryDirectory() as folder:
         model = AutoModelForSeq2SeqLM.from_pretrained(arguments.model)
         export_onnx(model, AutoTokenizer.from_pretrained(arguments.model), Path(folder))

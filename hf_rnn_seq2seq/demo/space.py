@@ -12,7 +12,7 @@ from transformers import pipeline
 
 MODEL = {model_id!r}
 # the model's code lies in its own repository, beside the weights
-translate = pipeline("translation", model=MODEL, trust_remote_code=True)
+translate = pipeline("translation", model=MODEL, revision={revision!r}, trust_remote_code=True)
 
 if __name__ == "__main__":
     build_demo(translate, title=MODEL.rpartition("/")[2], examples={examples!r}).launch()
@@ -33,11 +33,12 @@ Type a sentence, see its translations and where the model looked. The model is [
 """
 
 
-def space_files(model_id: str, *, examples: list[str]) -> dict[str, bytes]:
+def space_files(model_id: str, *, revision: str | None = None, examples: list[str]) -> dict[str, bytes]:
     """Name in the Space -> content.
 
     Args:
         model_id (`str`): the model on the Hub.
+        revision (`str`, *optional*): its branch.
         examples (`list[str]`): sentences to click on.
     """
     try:
@@ -45,7 +46,7 @@ def space_files(model_id: str, *, examples: list[str]) -> dict[str, bytes]:
     except PackageNotFoundError:
         raise ValueError('A Space is made with Gradio: `pip install "hf-rnn-seq2seq[demo]"`.') from None
     files = {
-        "app.py": _APP.format(model_id=model_id, examples=examples),
+        "app.py": _APP.format(model_id=model_id, revision=revision, examples=examples),
         "requirements.txt": f"torch\ntransformers>=5.17,<6\ngradio=={gradio_version}\n",
         "README.md": _CARD.format(name=model_id.rpartition("/")[2], model_id=model_id, gradio_version=gradio_version),
         f"{_PACKAGE}/__init__.py": "",

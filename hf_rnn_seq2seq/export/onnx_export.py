@@ -30,7 +30,6 @@ def export_onnx(
     Raises:
         ModuleNotFoundError: if the extra `onnx` is not installed.
     """
-    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -41,10 +40,7 @@ def export_onnx(
         _export_encoder(copy, folder / f"{ENCODER}.onnx")
         _export_decoder_step(copy, folder / f"{DECODER_STEP}.onnx")
     for name in (ENCODER, DECODER_STEP) if int8 else ():
-        program = onnx.load(folder / f"{name}.onnx")
-        # shapes of what is inside are inferred anew: those of the exporter and of the quantiser contradict each other
-        del program.graph.value_info[:]
-        quantize_dynamic(program, folder / f"{name}.int8.onnx", weight_type=QuantType.QInt8)
+        quantize_dynamic(folder / f"{name}.onnx", folder / f"{name}.int8.onnx", weight_type=QuantType.QInt8)
     tokenizer.save_pretrained(folder)
     model.config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
@@ -102,3 +98,17 @@ def _export(graph: torch.nn.Module, example: tuple, path: Path, **options) -> No
     finally:
         quiet.setLevel(level)
     program.save(path)
+    _free_candidates(path)
+
+
+def _free_candidates(path: Path) -> None:
+    """Let the number of candidates be any, not the one that the graph was traced with."""
+    import onnx
+
+    program = onnx.load(path)
+    for output in program.graph.output:
+        if output.name in ("log_probs", "ids"):
+            output.type.tensor_type.shape.dim[2].dim_param = "num_candidates"
+    # shapes of what is inside are inferred anew: the traced ones say otherwise
+    del program.graph.value_info[:]
+    onnx.save(program, path)

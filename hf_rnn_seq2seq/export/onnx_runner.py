@@ -1,4 +1,4 @@
-"""Translate with the ONNX files of a model: greedy and beam search on ONNX Runtime, without torch."""
+"""Translate with the ONNX files of a model: greedy and beam search on ONNX Runtime, in NumPy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +14,12 @@ _KNOWN = {"num_beams", "max_new_tokens", "max_length", "length_penalty", "early_
 _WITHOUT_EFFECT = {
     "bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id", "use_cache", "transformers_version",
     "output_attentions", "output_hidden_states", "output_scores", "return_dict_in_generate",
+}  # fmt: skip
+# values that switch a setting off
+_NEUTRAL = {
+    "do_sample": False, "num_return_sequences": 1, "min_length": 0, "min_new_tokens": 0, "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0, "repetition_penalty": 1.0, "encoder_repetition_penalty": 1.0,
+    "num_beam_groups": 1, "diversity_penalty": 0.0, "remove_invalid_values": False,
 }  # fmt: skip
 _IMPOSSIBLE = np.float32(-1e9)
 
@@ -139,6 +145,8 @@ class OnnxTranslator:
 
     def _search_beams(self, source: dict, states: list[np.ndarray], search: SearchSettings) -> list[list[int]]:
         beams, batch = search.num_beams, len(source["lengths"])
+        # enough to go on with where every beam could end in every way
+        num_candidates = max(2, 1 + np.size(self.generation_config.eos_token_id)) * beams
         results: list[list[int]] = [[] for _ in range(batch)]
         alive = np.arange(batch)
         tokens = np.full((batch, beams), self.generation_config.decoder_start_token_id)
@@ -148,9 +156,9 @@ class OnnxTranslator:
         prefixes: list[list[list[int]]] = [[[]] * beams for _ in range(batch)]
         finished: list[list[tuple[float, list[int]]]] = [[] for _ in range(batch)]
         for length in range(1, search.max_new_tokens + 1):
-            log_probs, ids, carried = self.step(tokens, source, carried, 2 * beams)
+            log_probs, ids, carried = self.step(tokens, source, carried, num_candidates)
             totals = (scores[:, :, None] + log_probs).reshape(len(alive), -1)
-            best = np.argsort(-totals, axis=1, kind="stable")[:, : 2 * beams]
+            best = np.argsort(-totals, axis=1, kind="stable")[:, :num_candidates]
             totals = np.take_along_axis(totals, best, 1)
             parents = best // ids.shape[2]
             chosen = np.take_along_axis(ids.reshape(len(alive), -1), best, 1)
@@ -222,6 +230,7 @@ def _open(path: Path, options: onnxruntime.SessionOptions) -> onnxruntime.Infere
 
 def _read_settings(config: GenerationConfig) -> SearchSettings:
     given = {name: value for name, value in config.to_diff_dict().items() if value is not None}
+    given = {name: value for name, value in given.items() if value != _NEUTRAL.get(name)}
     unknown = {name for name in given if not name.startswith("_")} - _KNOWN - _WITHOUT_EFFECT
     if unknown:
         raise ValueError(
@@ -229,7 +238,7 @@ def _read_settings(config: GenerationConfig) -> SearchSettings:
             "on ONNX Runtime does not have; remove it from generation_config.json, or translate with PyTorch."
         )
     # `max_length` counts the start token
-    longest = given.get("max_new_tokens") or given.get("max_length", 257) - 1
+    longest = given.get("max_new_tokens") or given.get("max_length", 21) - 1
     names = ("num_beams", "length_penalty", "early_stopping")
     chosen = {name: given[name] for name in names if name in given}
     return SearchSettings(**{"num_beams": 1, **chosen}, max_new_tokens=longest)

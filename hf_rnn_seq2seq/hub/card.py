@@ -1,6 +1,8 @@
 """The model card of a trained folder: facts of the run poured into a template."""
 
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import yaml
@@ -12,6 +14,8 @@ RESULTS_FILE = "results.json"
 RECIPE_FILE = "recipe.yaml"
 CURVES_FILE = "learning_curves.png"
 ATTENTION_FILE = "attention.png"
+# how a card is known that nobody has edited
+_SEAL = re.compile(r"<!-- made from the facts of the run; (\w+) -->\s*$")
 # our names of scores -> the Hub's
 _METRIC_TYPES = {
     "BLEU": "bleu",
@@ -22,7 +26,7 @@ _METRIC_TYPES = {
 }
 
 
-def write_model_card(folder: Path) -> ModelCard:
+def write_model_card(folder: Path) -> str:
     """Write `README.md` of a folder that holds a model, `results.json` and `recipe.yaml`.
 
     Args:
@@ -31,12 +35,18 @@ def write_model_card(folder: Path) -> ModelCard:
     Raises:
         FileNotFoundError: if the facts of the run are missing.
     """
-    card = render_model_card(folder, model_id=folder.name)
-    card.save(folder / CARD_FILE)
+    card = render_model_card(folder, model_id=folder.resolve().name)
+    (folder / CARD_FILE).write_text(card, encoding="utf-8")
     return card
 
 
-def render_model_card(folder: Path, *, model_id: str) -> ModelCard:
+def is_unedited(card: str) -> bool:
+    """Whether a card is as `write_model_card` wrote it, in whatever folder."""
+    found = _SEAL.search(card)
+    return found is not None and found[1] == _digest(card[: found.start()])
+
+
+def render_model_card(folder: Path, *, model_id: str) -> str:
     """The card that `write_model_card` writes, as it is for a model of the name `model_id`."""
     facts = json.loads((folder / RESULTS_FILE).read_text(encoding="utf-8"))
     recipe_text = (folder / RECIPE_FILE).read_text(encoding="utf-8")
@@ -46,7 +56,7 @@ def render_model_card(folder: Path, *, model_id: str) -> ModelCard:
     languages = [data[side] for side in ("source_language", "target_language") if side in data]
     about = recipe.get("card", {})
     texts = {split: _describe_text(data[split]) for split in ("train", "validation", "test") if split in data}
-    return ModelCard.from_template(
+    card = ModelCard.from_template(
         _metadata(model_id, facts, languages, texts.get("test"), data, about),
         template_path=str(about.get("template", TEMPLATE)),
         title=model_id.rpartition("/")[2],
@@ -56,14 +66,20 @@ def render_model_card(folder: Path, *, model_id: str) -> ModelCard:
         tokenizer=_describe_tokenizer(recipe.get("tokenizer"), config),
         texts=texts,
         facts=facts,
-        base_model=_base_model(facts) or Path(facts.get("base_model", "")).name,
+        base_model=facts.get("base_model"),
         about=about,
         command="finetune" if "base_model" in facts else "train",
         recipe=recipe_text,
-        example=facts["example"].replace("\\", "\\\\").replace('"', '\\"'),
+        example=facts.get("example", "...").replace("\\", "\\\\").replace('"', '\\"'),
         has_curves=(folder / CURVES_FILE).is_file(),
         has_attention=(folder / ATTENTION_FILE).is_file(),
     )
+    text = str(card).rstrip() + "\n"
+    return f"{text}\n<!-- made from the facts of the run; {_digest(text)} -->\n"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.strip().encode()).hexdigest()[:16]
 
 
 def _metadata(
@@ -99,9 +115,9 @@ def _metadata(
 
 
 def _base_model(facts: dict) -> str | None:
-    """Hub id of what was fine-tuned; a folder of someone's machine is none."""
+    """Hub id of what was fine-tuned; a local folder is noted by its name alone."""
     base = facts.get("base_model")
-    return base if base and base.count("/") == 1 and not Path(base).exists() else None
+    return base if base and "/" in base else None
 
 
 def _describe_architecture(config: dict) -> str:

@@ -4,12 +4,12 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import ModelCard
-from transformers import GenerationConfig
+from transformers import AutoTokenizer, GenerationConfig
 
-from ..model.checkpoint_code import PLAIN_CARD, copy_code
+from ..model.checkpoint_code import NAMELESS, PLAIN_CARD, code_files, copy_code
 from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
-from .card import CARD_FILE, RECIPE_FILE, RESULTS_FILE, render_model_card
+from ..model.tokenization_rnn_seq2seq import RnnSeq2SeqTokenizer
+from .card import CARD_FILE, RECIPE_FILE, RESULTS_FILE, is_unedited, render_model_card
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 # pickles, which run code when they are read, and what an interrupted run may leave
@@ -60,10 +60,11 @@ def complete_folder(folder: Path) -> None:
         )
     if not {"auto_map", "custom_pipelines"} <= saved.keys():
         RnnSeq2SeqConfig.from_pretrained(folder).save_pretrained(folder)
-    if not all(
-        (folder / name).is_file() for name in ("modeling_rnn_seq2seq.py", "pipeline_rnn_seq2seq.py", CARD_FILE)
-    ):
+    if not all((folder / name).is_file() for name in (*code_files(), CARD_FILE)):
         copy_code(folder)
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    if settings.get("tokenizer_class") == RnnSeq2SeqTokenizer.__name__ and "auto_map" not in settings:
+        AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
     if not (folder / "generation_config.json").is_file():
         GenerationConfig.from_model_config(RnnSeq2SeqConfig.from_pretrained(folder)).save_pretrained(folder)
 
@@ -86,13 +87,10 @@ def collect_files(folder: Path, *, model_id: str) -> HubFiles:
 
 
 def _write_card(folder: Path, model_id: str) -> str | None:
-    """The card from the facts of the run, for the model's name on the Hub.
-
-    None where there are no facts, or its owner has edited the card.
-    """
-    if not ((folder / RESULTS_FILE).is_file() and (folder / RECIPE_FILE).is_file()):
+    """The card with the model's name on the Hub; None where its owner has edited it."""
+    there = (folder / CARD_FILE).read_text(encoding="utf-8")
+    if there != PLAIN_CARD and not is_unedited(there):
         return None
-    there = str(ModelCard.load(folder / CARD_FILE))
-    if there not in (PLAIN_CARD, str(render_model_card(folder, model_id=folder.name))):
-        return None
-    return str(render_model_card(folder, model_id=model_id))
+    if (folder / RESULTS_FILE).is_file() and (folder / RECIPE_FILE).is_file():
+        return render_model_card(folder, model_id=model_id)
+    return there.replace(NAMELESS, model_id)

@@ -61,7 +61,7 @@ def push_folder(
 
     Raises:
         ValueError: if the folder is not a complete model; nothing was sent then.
-        PushError: if the Hub refuses or fails; no commit was made then.
+        PushError: if the Hub refuses or fails; the message says what stands there.
     """
     complete_folder(folder)
     return push_files(
@@ -92,40 +92,53 @@ def push_files(
     steps = _Steps(repo_id, attempts)
     if "/" not in repo_id:
         repo_id = f"{steps.run('asking whose token it is', api.whoami)['name']}/{repo_id}"
+    # what is wrong with the files must show before anything is made on the Hub
+    files = collect(repo_id)
     is_new = not steps.run("looking for the repository", lambda: api.repo_exists(repo_id, repo_type=repo_type))
     options = {"space_sdk": "gradio"} if repo_type == "space" else {}
-    url = steps.run(
+    steps.run(
         "creating the repository",
         lambda: api.create_repo(repo_id, private=private, repo_type=repo_type, exist_ok=True, **options),
     )
-    full_id = url.repo_id
-    if is_new:
-        steps.outcome = f"The new repository {full_id} is empty: nothing was committed."
+    branch = revision or "main"
     if revision is not None:
         steps.run(
             f"creating the branch {revision}",
-            lambda: api.create_branch(full_id, branch=revision, repo_type=repo_type, exist_ok=True),
+            lambda: api.create_branch(repo_id, branch=revision, repo_type=repo_type, exist_ok=True),
         )
-    files = collect(full_id)
+
+    def read_head() -> str:
+        return api.repo_info(repo_id, repo_type=repo_type, revision=branch).sha
+
+    parent = steps.run("reading the branch", read_head)
+
+    def say_outcome() -> str:
+        """What stands on the Hub after a failed upload; an answer that was lost may have followed a commit."""
+        try:
+            head = read_head()
+        except Exception:
+            return f"Whether a commit was made is not known: look at {repo_id} before you push again."
+        if head != parent:
+            return f"The commit {head} was made all the same."
+        return f"The new repository {repo_id} is empty: nothing was committed." if is_new else "Nothing was committed."
 
     def commit():
         # an operation remembers what was uploaded, a dropped one wrongly so: every attempt has its own
         operations = [
             CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in files.files.items()
         ]
-        return api.create_commit(
-            full_id, operations, commit_message=message, repo_type=repo_type, revision=revision or "main"
-        )
+        return api.create_commit(repo_id, operations, commit_message=message, repo_type=repo_type, revision=branch)
 
-    made = steps.run("uploading", commit)
-    steps.outcome = f"The commit {made.oid} was made."
+    made = steps.run("uploading", commit, say_outcome)
     there = steps.run(
-        "reading the commit", lambda: api.list_repo_files(full_id, repo_type=repo_type, revision=made.oid)
+        "reading the commit",
+        lambda: api.list_repo_files(repo_id, repo_type=repo_type, revision=made.oid),
+        lambda: f"The commit {made.oid} was made.",
     )
     missing = sorted(files.files.keys() - set(there))
     if missing:
-        raise PushError(f"{full_id} lacks {', '.join(missing)} after the commit {made.oid}; push again.")
-    return Push(full_id, made.commit_url, made.oid, files)
+        raise PushError(f"{repo_id} lacks {', '.join(missing)} after the commit {made.oid}; push again.")
+    return Push(repo_id, made.commit_url, made.oid, files)
 
 
 class _Steps:
@@ -133,9 +146,10 @@ class _Steps:
 
     def __init__(self, repo_id: str, attempts: int):
         self.repo_id, self.attempts = repo_id, attempts
-        self.outcome = "Nothing was committed."
 
-    def run(self, name: str, step: Callable[[], T]) -> T:
+    def run(
+        self, name: str, step: Callable[[], T], say_outcome: Callable[[], str] = lambda: "Nothing was committed."
+    ) -> T:
         for attempt in range(1, self.attempts + 1):
             try:
                 return step()
@@ -144,17 +158,17 @@ class _Steps:
                 if cause is None:
                     raise
                 if isinstance(cause, HfHubHTTPError):
-                    raise PushError(self._explain(name, cause)) from error
+                    raise PushError(self._explain(name, cause, say_outcome())) from error
                 if attempt == self.attempts:
                     raise PushError(
-                        f"The connection dropped {attempt} times while {name} ({cause}). {self.outcome} Push again "
-                        "when the network is back."
+                        f"The connection dropped {attempt} times while {name} ({cause}). {say_outcome()} Push "
+                        "again when the network is back."
                     ) from error
                 logger.warning("The connection dropped while %s (%s); trying again.", name, cause)
                 time.sleep(2 ** (attempt - 1) / 2)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _explain(self, name: str, error: HfHubHTTPError) -> str:
+    def _explain(self, name: str, error: HfHubHTTPError, outcome: str) -> str:
         status = error.response.status_code
         if status == 401:
             cause, remedy = "did not accept the token", "Log in with `hf auth login`, or give a valid token."
@@ -165,7 +179,7 @@ class _Steps:
             cause, remedy = "failed", "Push again later; what was uploaded is not sent twice."
         else:
             cause, remedy = "refused", str(error).strip().splitlines()[-1]
-        return f"The Hub {cause} (status {status}) while {name}. {self.outcome} {remedy}"
+        return f"The Hub {cause} (status {status}) while {name}. {outcome} {remedy}"
 
 
 def _find_network_error(error: BaseException | None) -> BaseException | None:

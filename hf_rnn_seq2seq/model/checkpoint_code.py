@@ -8,8 +8,9 @@ from pathlib import Path
 from .pipeline_rnn_seq2seq import TranslationPipeline
 from .tokenization_rnn_seq2seq import RnnSeq2SeqTokenizer
 
+NAMELESS = "this folder, or its name on the Hub"
 # what a folder says of itself until somebody knows more
-PLAIN_CARD = """---
+PLAIN_CARD = f"""---
 library_name: transformers
 pipeline_tag: translation
 tags:
@@ -23,9 +24,14 @@ An RNN encoder-decoder with attention, made with hf_rnn_seq2seq.
 ```python
 from transformers import pipeline
 
-translate = pipeline("translation", model="this folder, or its name on the Hub", trust_remote_code=True)
+translate = pipeline("translation", model="{NAMELESS}", trust_remote_code=True)
 ```
 """
+
+
+def code_files() -> list[str]:
+    """Names of the files beside this one."""
+    return sorted(path.name for path in Path(__file__).parent.glob("*.py") if path.name != "__init__.py")
 
 
 def copy_code(folder: str | os.PathLike) -> list[Path]:
@@ -36,13 +42,13 @@ def copy_code(folder: str | os.PathLike) -> list[Path]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    sources = [path for path in sorted(Path(__file__).parent.glob("*.py")) if path.name != "__init__.py"]
-    for source in sources:
-        shutil.copyfile(source, folder / source.name)
+    names = code_files()
+    for name in names:
+        shutil.copyfile(Path(__file__).with_name(name), folder / name)
     card = folder / "README.md"
     if not card.exists():
         card.write_text(PLAIN_CARD, encoding="utf-8")
-    return [folder / source.name for source in sources]
+    return [folder / name for name in names]
 
 
-__all__ = ["PLAIN_CARD", "RnnSeq2SeqTokenizer", "TranslationPipeline", "copy_code"]
+__all__ = ["NAMELESS", "PLAIN_CARD", "RnnSeq2SeqTokenizer", "TranslationPipeline", "code_files", "copy_code"]

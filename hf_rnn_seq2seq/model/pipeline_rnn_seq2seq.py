@@ -1,11 +1,13 @@
 """Text in, translation out: the pipeline behind `pipeline("translation")`, for any encoder-decoder."""
 
+import copy
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch.utils.data import Dataset
+from transformers import GenerationConfig
 from transformers.pipelines.base import ChunkPipeline
 
 from .pipeline_attention import align_words, attend, find_source_words, find_target_words, name_target_tokens
@@ -28,7 +30,7 @@ class TranslationPipeline(ChunkPipeline):
         truncation (*optional*): as of the tokenizer; what is cut off is warned about.
         num_return_sequences (`int`, *optional*): translations of each text.
         return_scores (`bool`): add `score`, what beam search ranks by: log-probability in nats divided by
-            `length ** length_penalty`; for text in several sentences the mean over them.
+            `length ** length_penalty`; for text in several sentences the mean over them, for blank text None.
         return_alignments (`bool`): add `alignments`, pairs `(source word, target word)` counted from 0 in text split
             at white space: for each target word the source word with most attention.
         return_attention (`bool`): add `attention`, a dict of `source_tokens`, `target_tokens` and `weights`, rows of
@@ -75,7 +77,7 @@ class TranslationPipeline(ChunkPipeline):
             return [result[0] for result in results] if all(len(result) == 1 for result in results) else results
         if isinstance(inputs, Dataset):
             return super().__call__(inputs, **kwargs)
-        if isinstance(inputs, Iterable):
+        if isinstance(inputs, Iterable) and not isinstance(inputs, Mapping):
             return super().__call__((text for text in inputs), **kwargs)
         raise TypeError(f"`inputs` must be a string or several of them, got {type(inputs).__name__}.")
 
@@ -95,7 +97,8 @@ class TranslationPipeline(ChunkPipeline):
         **generate_kwargs,
     ) -> tuple[dict, dict, dict]:
         if stop_sequence is not None:
-            generate_kwargs["eos_token_id"] = self.tokenizer.encode(stop_sequence, add_special_tokens=False)[0]
+            stop_ids = self.tokenizer(text_target=stop_sequence, add_special_tokens=False)["input_ids"]
+            generate_kwargs["eos_token_id"] = stop_ids[0]
         if return_text is not None and return_tensors is None:
             return_tensors = not return_text
         preprocess = {
@@ -110,7 +113,11 @@ class TranslationPipeline(ChunkPipeline):
             "with_scores": return_scores,
             "with_attention": return_alignments or return_attention,
         }
+        # the pipeline asks for these itself
+        for name in ("return_dict_in_generate", "output_scores", "output_logits"):
+            generate_kwargs.pop(name, None)
         postprocess = {
+            "truncation": truncation,
             "return_alignments": return_alignments,
             "return_attention": return_attention,
             "return_tensors": return_tensors,
@@ -184,48 +191,72 @@ class TranslationPipeline(ChunkPipeline):
         if generate_kwargs.get("num_return_sequences", 1) > 1 and not all(_as_list(about["is_last"])):
             raise ValueError("`num_return_sequences` must be 1 for text in several sentences; translate each alone.")
         options = {**self._generation_settings(src_lang, tgt_lang, generate_kwargs), **settings, **generate_kwargs}
-        output = self.model.generate(**tensors, **options, return_dict_in_generate=True, output_scores=with_scores)
+        config, others = self._prepare_config(options, with_scores)
+        output = self.model.generate(**tensors, **others, generation_config=config)
         batch_size = len(tensors["input_ids"])
+        num_tokens = self._count_tokens(output.sequences, config).unflatten(0, (batch_size, -1))  # (B, n)
         sequences = output.sequences.unflatten(0, (batch_size, -1))  # (B, n, 1 + T)
         is_blank = [not sentence.strip() for sentence in _as_list(about["sentence"])]
-        self._warn_if_cut(sequences, options, is_blank)
-        result = {**about, "output_ids": sequences, "attention_mask": tensors["attention_mask"]}
+        self._warn_if_cut(sequences, num_tokens, config, is_blank)
+        result = {**about, **tensors, "output_ids": sequences, "num_tokens": num_tokens}
         if with_scores:
-            result["scores"] = self._score(output, options).unflatten(0, (batch_size, -1))
+            result["scores"] = self._score(output, config).unflatten(0, (batch_size, -1))
         if with_attention:
             repeated = {name: tensor.repeat_interleave(sequences.shape[1], 0) for name, tensor in tensors.items()}
             result["weights"] = attend(self.model, repeated, output.sequences).unflatten(0, (batch_size, -1))
         return result
 
-    def _score(self, output, options: dict) -> torch.Tensor:
+    def _prepare_config(self, options: dict, with_scores: bool) -> tuple[GenerationConfig, dict]:
+        """One generation config for the call, and what of the options is none of its fields."""
+        config = copy.deepcopy(options.pop("generation_config", None) or self.model.generation_config)
+        others = config.update(**options)
+        is_beam = (config.num_beams or 1) > 1
+        config.update(
+            return_dict_in_generate=True,
+            output_scores=with_scores and is_beam,
+            # as the model gave them, not as sampling bent them
+            output_logits=with_scores and not is_beam,
+        )
+        return config, others
+
+    def _ends(self, config: GenerationConfig) -> list[int]:
+        eos = config.eos_token_id
+        eos = self.model.generation_config.eos_token_id if eos is None else eos
+        return eos if isinstance(eos, list) else [] if eos is None else [eos]
+
+    def _count_tokens(self, sequences: torch.Tensor, config: GenerationConfig) -> torch.Tensor:
+        """Tokens of each sequence after the start token, the end included, what fills the batch behind it not."""
+        ends = torch.tensor(self._ends(config), device=sequences.device, dtype=sequences.dtype)
+        # the first token is where decoding starts, which may be the same as the end
+        is_end = torch.isin(sequences[:, 1:], ends).int()
+        return (is_end.cumsum(1) - is_end == 0).sum(1)
+
+    def _score(self, output, config: GenerationConfig) -> torch.Tensor:
         """As beam search scores, also where generation was greedy or sampled."""
         if "sequences_scores" in output:
             return output.sequences_scores
-        log_probs = self.model.compute_transition_scores(output.sequences, output.scores, normalize_logits=True)
-        pad = self.model.generation_config.pad_token_id
-        is_token = output.sequences[:, -log_probs.shape[1] :] != pad
-        length_penalty = self._effective("length_penalty", options) or 1.0
-        return log_probs.masked_fill(~is_token, 0.0).sum(1) / is_token.sum(1).clamp(min=1) ** length_penalty
+        log_probs = torch.stack(output.logits, dim=1).float().log_softmax(-1)  # (B * n, T, V)
+        num_steps = log_probs.shape[1]
+        tokens = output.sequences[:, -num_steps:]
+        log_probs = log_probs.gather(2, tokens[:, :, None]).squeeze(2)
+        # tokens before the generated ones are a prefix of the caller's
+        lengths = self._count_tokens(output.sequences, config) - (output.sequences.shape[1] - 1 - num_steps)
+        is_behind = torch.arange(num_steps, device=tokens.device) >= lengths[:, None]
+        penalty = 1.0 if config.length_penalty is None else config.length_penalty
+        return log_probs.masked_fill(is_behind, 0.0).sum(1) / lengths.clamp(min=1) ** penalty
 
-    def _warn_if_cut(self, sequences: torch.Tensor, options: dict, is_blank: list[bool]) -> None:
-        eos = self._effective("eos_token_id", options)
-        if eos is None:
-            return
-        # the first token is where decoding starts, which may be the same as the end
-        is_finished = torch.isin(sequences[:, 0, 1:], torch.as_tensor(eos, device=sequences.device)).any(1)
-        num_cut = int((~is_finished & ~torch.tensor(is_blank, device=sequences.device)).sum())
-        if num_cut:
+    def _warn_if_cut(self, sequences: torch.Tensor, num_tokens: torch.Tensor, config, is_blank: list[bool]) -> None:
+        ends = self._ends(config)
+        best = sequences[:, 0, 1:]
+        last = best.gather(1, num_tokens[:, :1] - 1).squeeze(1).tolist()
+        num_cut = sum(token not in ends and not blank for token, blank in zip(last, is_blank, strict=True))
+        if ends and num_cut:
             logger.warning(
                 "%d of %d translations stopped after %d tokens, before their end; allow more with `max_new_tokens`.",
                 num_cut,
                 len(sequences),
-                sequences.shape[-1] - 1,
+                best.shape[1],
             )
-
-    def _effective(self, name: str, options: dict):
-        """A generation setting of this call: given, else of the given config, else of the model's."""
-        config = options.get("generation_config") or self.model.generation_config
-        return options.get(name, getattr(config, name))
 
     def _generation_settings(self, src_lang, tgt_lang, generate_kwargs: dict) -> dict:
         """What transformers 4 added to the caller's settings: those of the task, then defaults for what is not set."""
@@ -264,6 +295,7 @@ class TranslationPipeline(ChunkPipeline):
         return_alignments=False,
         return_attention=False,
         return_tensors=False,
+        truncation=False,
         clean_up_tokenization_spaces=None,
     ) -> list[dict]:
         """One record for each of the translations of a text, from the outputs of its sentences."""
@@ -273,6 +305,10 @@ class TranslationPipeline(ChunkPipeline):
         for rank in range(outputs[0]["output_ids"].shape[1]):
             ids = [output["output_ids"][0, rank] for output in outputs]
             if return_tensors:
+                # of blank text the start token alone
+                ids = [
+                    row if output["sentence"].strip() else row[:1] for output, row in zip(outputs, ids, strict=True)
+                ]
                 record = {"translation_token_ids": torch.cat(ids)}
             else:
                 texts = [
@@ -282,9 +318,10 @@ class TranslationPipeline(ChunkPipeline):
                 pieces = [output["lead"] + text for output, text in zip(outputs, texts, strict=True)]
                 record = {"translation_text": "".join(pieces) + outputs[-1]["tail"]}
             if "scores" in outputs[0]:
-                record["score"] = sum(output["scores"][0, rank].item() for output in outputs) / len(outputs)
+                scores = [output["scores"][0, rank].item() for output in outputs if output["sentence"].strip()]
+                record["score"] = sum(scores) / len(scores) if scores else None
             if return_alignments:
-                record["alignments"] = self._align(outputs, rank)
+                record["alignments"] = self._align(outputs, rank, truncation)
             if return_attention:
                 record["attention"] = self._map_attention(outputs[0], rank)
             records.append(record)
@@ -301,26 +338,23 @@ class TranslationPipeline(ChunkPipeline):
         return self.tokenizer.decode(ids, skip_special_tokens=True, **options)
 
     def _target_ids(self, output: dict, rank: int) -> list[int]:
-        """Ids after the start token, without what fills the batch behind the end: padding, or the end again."""
-        ids = output["output_ids"][0, rank, 1:].tolist()
-        eos = self.model.generation_config.eos_token_id
-        ends = [index + 1 for index, token in enumerate(ids) if token in (eos if isinstance(eos, list) else [eos])]
-        ids = ids[: ends[0]] if ends else ids
-        while ids and ids[-1] == self.tokenizer.pad_token_id:
-            ids.pop()
-        return ids
+        """Ids after the start token, without what fills the batch behind the end; none for blank text."""
+        if not output["sentence"].strip():
+            return []
+        return output["output_ids"][0, rank, 1 : 1 + output["num_tokens"][0, rank]].tolist()
 
     def _weights(self, output: dict, rank: int, num_target: int) -> torch.Tensor:
         """Attention `(T, S)` without the padding of the batch."""
         return output["weights"][0, rank, :num_target, output["attention_mask"][0].bool()]
 
-    def _align(self, outputs: list[dict], rank: int) -> list[tuple[int, int]]:
+    def _align(self, outputs: list[dict], rank: int, truncation) -> list[tuple[int, int]]:
         pairs, num_source, num_target = [], 0, 0
         for output in outputs:
             ids = self._target_ids(output, rank)
-            num_tokens = int(output["attention_mask"][0].sum())
-            source_words = find_source_words(self.tokenizer, output["sentence"], output["prefix"])[:num_tokens]
-            weights = self._weights(output, rank, len(ids))[:, : len(source_words)]
+            source_words = find_source_words(
+                self.tokenizer, output["sentence"], output["prefix"], truncation=truncation
+            )
+            weights = self._weights(output, rank, len(ids))
             found = align_words(weights, source_words, find_target_words(self.tokenizer, ids))
             pairs += [(source + num_source, target + num_target) for source, target in found]
             num_source += len(output["sentence"].split())
@@ -328,13 +362,12 @@ class TranslationPipeline(ChunkPipeline):
         return pairs
 
     def _map_attention(self, output: dict, rank: int) -> dict:
-        ids = self._target_ids(output, rank)
-        tokens = self.tokenizer(output["prefix"] + output["sentence"])["input_ids"]
-        weights = self._weights(output, rank, len(ids))
+        target_ids = self._target_ids(output, rank)
+        source_ids = output["input_ids"][0, output["attention_mask"][0].bool()].tolist()
         return {
-            "source_tokens": self.tokenizer.convert_ids_to_tokens(tokens)[: weights.shape[1]],
-            "target_tokens": name_target_tokens(self.tokenizer, ids),
-            "weights": weights.tolist(),
+            "source_tokens": self.tokenizer.convert_ids_to_tokens(source_ids),
+            "target_tokens": name_target_tokens(self.tokenizer, target_ids),
+            "weights": self._weights(output, rank, len(target_ids)).tolist(),
         }
 
 

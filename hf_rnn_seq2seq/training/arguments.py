@@ -222,7 +222,7 @@ def recipe_to_dict(recipe: Any) -> dict:
         return value
 
     # a count of one run, and what would continue or delete an earlier one
-    dropped = {"skipped", "resume", "overwrite"}
+    dropped = {"skipped", "resume", "overwrite", "resume_from_checkpoint"}
     values = clean(dataclasses.asdict(recipe))
     for split in {"train", "validation", "test"} & values["data"].keys():
         text = values["data"][split]

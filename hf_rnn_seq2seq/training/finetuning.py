@@ -42,7 +42,6 @@ _DEFAULTS = {
     "save_strategy": "epoch",
     "load_best_model_at_end": True,
     "metric_for_best_model": "bleu",
-    "greater_is_better": True,
     "save_total_limit": 1,
     "per_device_train_batch_size": 64,
     "per_device_eval_batch_size": 64,
@@ -86,6 +85,10 @@ class FinetuningRecipe:
         hints = typing.get_type_hints(Seq2SeqTrainingArguments)
         check_names(self.training, hints, "training.")
         check_names(self.generation, GenerationConfig().to_dict(), "generation.")
+        if "hub_token" in self.training:
+            raise ValueError(
+                "`training.hub_token` would be published with the recipe; log in with `hf auth login` or set HF_TOKEN."
+            )
         if "output_dir" not in self.training:
             raise ValueError("A recipe must set `training.output_dir`.")
         for name, value in self.training.items():
@@ -101,18 +104,20 @@ def read_finetuning_recipe(path: str | Path | None, overrides: list[str]) -> Fin
     return read_recipe(path, overrides, FinetuningRecipe)
 
 
-def finetune(recipe: FinetuningRecipe) -> dict:
+def finetune(recipe: FinetuningRecipe) -> dict | None:
     """Run a recipe. `training.output_dir` is then a folder as `train` leaves it.
 
     Returns:
         The facts of the run, also written to `results.json`; `before` are the test scores before it.
+        None on all processes but the main one.
 
     Raises:
         ValueError: if there is nothing to train or validate on.
     """
     arguments = Seq2SeqTrainingArguments(**_complete(recipe))
     tokenizer = AutoTokenizer.from_pretrained(recipe.model)
-    model = AutoModelForSeq2SeqLM.from_pretrained(recipe.model)
+    # weights saved in half precision are trained in full
+    model = AutoModelForSeq2SeqLM.from_pretrained(recipe.model, dtype=torch.float32)
     model.generation_config.update(**recipe.generation)
     data = recipe.data
     length_filter = LengthFilter(data.max_source_tokens, data.max_target_tokens, data.max_length_ratio)
@@ -130,10 +135,12 @@ def finetune(recipe: FinetuningRecipe) -> dict:
         eval_dataset=_to_dataset(list(encode_pairs(validation_texts, tokenizer))),
         data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
         processing_class=tokenizer,
-        compute_metrics=build_compute_metrics(tokenizer),
+        compute_metrics=build_compute_metrics(tokenizer) if arguments.predict_with_generate else None,
         callbacks=[] if recipe.patience is None else [EarlyStoppingCallback(recipe.patience)],
     )
-    facts = {"base_model": recipe.model, "num_training_pairs": len(train_pairs)}
+    # a folder of this machine is no name on the Hub
+    base_model = Path(recipe.model).name if Path(recipe.model).is_dir() else recipe.model
+    facts = {"base_model": base_model, "num_training_pairs": len(train_pairs)}
     if test_texts and trainer.is_world_process_zero():
         facts["before"] = [score.to_dict() for score in _test(recipe, trainer.model, tokenizer, test_texts)]
     generation_config = copy.deepcopy(model.generation_config)
@@ -154,15 +161,19 @@ def finetune(recipe: FinetuningRecipe) -> dict:
         facts["example"] = validation_texts[0][0]
         _write_folder(recipe, trainer, history, facts)
         if arguments.push_to_hub:
-            push_folder(Path(arguments.output_dir), trainer.hub_model_id, token=arguments.hub_token)
-    return facts
+            push_folder(Path(arguments.output_dir), trainer.hub_model_id)
+    return facts if trainer.is_world_process_zero() else None
 
 
 def _complete(recipe: FinetuningRecipe) -> dict:
     settings = {**_DEFAULTS, **recipe.training}
-    if recipe.max_tokens is not None:
-        # batches that differ in size cannot be filled up to one size for every process
-        settings["accelerator_config"] = {"even_batches": False, **settings.get("accelerator_config", {})}
+    for given, followed in (("eval_strategy", "save_strategy"), ("eval_steps", "save_steps")):
+        # the best model can only be found again where it was saved when it was evaluated
+        if given in recipe.training and followed not in recipe.training:
+            settings[followed] = recipe.training[given]
+    if not settings["predict_with_generate"]:
+        settings["metric_for_best_model"] = recipe.training.get("metric_for_best_model", "loss")
+    settings.setdefault("greater_is_better", not settings["metric_for_best_model"].endswith(("loss", "ter")))
     if not torch.accelerator.is_available():
         # transformers refuses bf16 on a CPU unless told that the CPU is meant
         settings.setdefault("use_cpu", True)
@@ -215,13 +226,17 @@ def _collect_facts(trainer: TokenBudgetTrainer, history: list[dict], train_pairs
     validation = trainer.evaluate()
     names = ("loss", "bleu", "chrf", "ter", "exact_match")
     best = state.best_model_checkpoint if arguments.load_best_model_at_end else None
-    tokens = sum(len(pair.target) for pair in train_pairs) * (state.epoch or 0)
+    # a resumed run has timed only what came after
+    begun = trainer.begun_at
+    tokens = sum(len(pair.target) for pair in train_pairs) * ((state.epoch or 0) - begun["epoch"])
+    seconds = sum(entry.get("train_runtime", 0) for entry in history)
+    seconds -= sum(entry.get("eval_runtime", 0) for entry in history if entry["step"] > begun["step"])
     return {
         "weights": f"best ({Path(best).name})" if best else "last",
         "num_parameters": trainer.model.num_parameters(),
         "updates": state.global_step,
         "epochs": round(state.epoch or 0, 2),
-        "target_tokens_per_second": tokens / sum(e.get("train_runtime", 0) for e in history),
+        "target_tokens_per_second": tokens / seconds if seconds > 0 else 0.0,
         "seed": arguments.seed,
         "versions": list_versions(),
         "num_processes": arguments.world_size,

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from torch.utils.data import BatchSampler, DataLoader
-from transformers import Seq2SeqTrainer
+from transformers import Seq2SeqTrainer, TrainerCallback
 
 from ..data.batching import BatchPlan, EncodedPair
 
@@ -44,6 +44,14 @@ class TokenBudgetSampler(BatchSampler):
         return len(self.plan.batches(self.pairs, self.epoch))
 
 
+class _NoteBeginning(TrainerCallback):
+    def __init__(self, trainer: "TokenBudgetTrainer"):
+        self.trainer = trainer
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.trainer.begun_at = {"epoch": state.epoch or 0.0, "step": state.global_step}
+
+
 class TokenBudgetTrainer(Seq2SeqTrainer):
     """transformers' `Seq2SeqTrainer`, with batches of at most `max_tokens` where that is given.
 
@@ -54,6 +62,9 @@ class TokenBudgetTrainer(Seq2SeqTrainer):
     def __init__(self, *args, max_tokens: int | None = None, **kwargs):
         super().__init__(*args, **kwargs)
         self.max_tokens = max_tokens
+        # epoch and step where training begins, later than 0 where it is resumed
+        self.begun_at = {"epoch": 0.0, "step": 0}
+        self.add_callback(_NoteBeginning(self))
 
     def get_train_dataloader(self) -> DataLoader:
         if self.max_tokens is None:

@@ -95,11 +95,29 @@ def test_early_stopping_is_that_of_generate(exported, tokenizer, sentences, earl
     assert results == tokenizer.batch_decode(expected, skip_special_tokens=True)
 
 
-def test_int8_files_are_smaller_and_translate(exported, sentences):
+def test_int8_logits_are_near(exported, tokenizer, sentences):
     _, folder = exported
-    results = OnnxTranslator(folder, precision="int8").translate(sentences[:5])
-    assert len(results) == 5
-    assert results[0] == ""
+    batch = tokenizer(sentences[1:8], padding=True, return_tensors="np")
+    found = []
+    for precision in ("fp32", "int8"):
+        translator = OnnxTranslator(folder, precision=precision)
+        source = {"lengths": batch["attention_mask"].sum(1)}
+        memory, keys, *states = translator.encoder.run(None, {"input_ids": batch["input_ids"], **source})
+        found.append(memory)
+        assert len(translator.translate(sentences)) == len(sentences)
+    assert np.abs(found[0]).max() > 0.5
+    # 8 bits of a weight, and of every activation
+    np.testing.assert_allclose(found[1], found[0], atol=0.15)
+
+
+def test_output_shapes_hold_for_any_number_of_candidates(exported, sentences, capfd):
+    _, folder = exported
+    OnnxTranslator(folder).translate(sentences[1:3], num_beams=4)
+    assert "VerifyOutputSizes" not in capfd.readouterr().err
+
+
+def test_unknown_precision_is_refused(exported):
+    _, folder = exported
     with pytest.raises(ValueError, match="`precision` must be one of fp32, int8, got 'int4'"):
         OnnxTranslator(folder, precision="int4")
 
@@ -119,9 +137,20 @@ def test_two_vocabularies_can_be_exported(tmp_path):
     assert not (tmp_path / "encoder.int8.onnx").exists()
 
 
+def test_several_ends_are_those_of_generate(tmp_path, tokenizer, sentences):
+    model = build_model(vocab_size=len(tokenizer), tie_word_embeddings=False).float()
+    for parameter in model.parameters():
+        parameter.data.mul_(2.5)
+    model.generation_config.update(num_beams=3, max_new_tokens=12, eos_token_id=[2, 5, 7], pad_token_id=0)
+    export_onnx(model, tokenizer, tmp_path, int8=False)
+    batch = tokenizer(sentences[1:], padding=True, return_tensors="pt")
+    expected = tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True)
+    assert OnnxTranslator(tmp_path).translate(sentences[1:]) == expected
+
+
 def test_settings_that_the_search_lacks_are_refused(tmp_path, tokenizer):
     model = build_model(vocab_size=len(tokenizer)).float()
-    model.generation_config.update(no_repeat_ngram_size=2)
+    model.generation_config.update(no_repeat_ngram_size=2, do_sample=False, num_return_sequences=1)
     export_onnx(model, tokenizer, tmp_path, int8=False)
     with pytest.raises(ValueError, match="asks for `no_repeat_ngram_size`, which the search on ONNX Runtime does not"):
         OnnxTranslator(tmp_path)

@@ -50,7 +50,7 @@ class HubServer(ThreadingHTTPServer):
         self.repositories: dict[str, Repository] = {}
         self.lfs_objects: dict[str, bytes] = {}
         self.requests: list[str] = []
-        # (pattern of "METHOD /path", status or "drop"), each used once
+        # (pattern of "METHOD /path", status or "drop" or "lose the answer"), each used once
         self.faults: list[tuple[str, int | str]] = []
 
     @property
@@ -100,9 +100,11 @@ class _Handler(BaseHTTPRequestHandler):
             if re.search(fault[0], line):
                 self.server.faults.remove(fault)
                 if fault[1] == "drop":
-                    self.connection.shutdown(socket.SHUT_RDWR)
-                    self.close_connection = True
+                    self._drop()
                     return
+                if fault[1] == "lose the answer":
+                    self._send = lambda *args: self._drop()
+                    break
                 self._send(fault[1], {"error": "made to fail"})
                 return
         try:
@@ -114,6 +116,10 @@ class _Handler(BaseHTTPRequestHandler):
             raise _RefusalError(404, f"no such address: {line}", "EntryNotFound")
         except _RefusalError as refusal:
             self._send(refusal.status, {"error": str(refusal)}, {"X-Error-Code": refusal.code})
+
+    def _drop(self):
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
 
     def _send(self, status: int, content, headers: dict | None = None):
         data = content if isinstance(content, bytes) else json.dumps(content).encode()

@@ -7,7 +7,7 @@ import yaml
 from huggingface_hub import ModelCard
 
 from hf_rnn_seq2seq import RnnSeq2SeqConfig
-from hf_rnn_seq2seq.hub.card import write_model_card
+from hf_rnn_seq2seq.hub.card import is_unedited, write_model_card
 
 FACTS = {
     "weights": "best (step-00000007)",
@@ -51,7 +51,7 @@ def folder(tmp_path):
 
 
 def test_card_says_what_was_trained_how_and_how_well(folder):
-    text = str(write_model_card(folder))
+    text = write_model_card(folder)
     for part in (
         "1,234,567",
         "train.en, train.de, 29,000 pairs (12 too long ones dropped)",
@@ -91,7 +91,7 @@ def test_card_shows_curves_where_there_are_some_and_no_test_where_there_is_none(
     (folder / "recipe.yaml").write_text(
         yaml.safe_dump({**RECIPE, "data": {"train": {"dataset": "dates", "split": "train"}}})
     )
-    text = str(write_model_card(folder))
+    text = write_model_card(folder)
     assert "![learning curves](learning_curves.png)" in text
     assert "dates (train), 29,000 pairs" in text
     assert "signature" not in text
@@ -105,17 +105,17 @@ def test_card_needs_the_facts_of_a_run(tmp_path):
 def test_recipe_can_say_licence_data_notes_and_limits(folder):
     about = {"license": "mit", "datasets": ["me/data"], "notes": "Found there.", "limits": "Only dates."}
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "card": about}))
-    card = write_model_card(folder)
+    card = ModelCard(write_model_card(folder))
     assert (card.data.license, card.data.datasets) == ("mit", ["me/data"])
     assert "Found there." in card.text
-    assert card.text.rstrip().endswith("Only dates.")
+    assert card.text.partition("## Limits")[2].strip().startswith("Only dates.")
 
 
 def test_card_of_a_fine_tuned_model_says_from_what_and_what_it_gained(folder):
     before = [{**FACTS["test"][0], "value": 12.34}]
     facts = {**FACTS, "base_model": "me/general", "before": before}
     (folder / "results.json").write_text(json.dumps(facts))
-    card = write_model_card(folder)
+    card = ModelCard(write_model_card(folder))
     assert card.data.base_model == "me/general"
     assert "fine-tuned from `me/general`" in card.text
     assert "| BLEU | 12.34 | 38.77 |" in card.text
@@ -123,13 +123,21 @@ def test_card_of_a_fine_tuned_model_says_from_what_and_what_it_gained(folder):
 
 
 def test_folder_of_this_machine_is_no_base_model_on_the_hub(folder):
-    facts = {**FACTS, "base_model": str(folder)}
-    (folder / "results.json").write_text(json.dumps(facts))
-    assert write_model_card(folder).data.base_model is None
+    (folder / "results.json").write_text(json.dumps({**FACTS, "base_model": "general"}))
+    card = ModelCard(write_model_card(folder))
+    assert card.data.base_model is None
+    assert "fine-tuned from `general`" in card.text
+
+
+def test_card_knows_whether_it_was_edited(folder):
+    card = write_model_card(folder)
+    assert is_unedited(card)
+    assert not is_unedited(card.replace("38.77", "99.99"))
+    assert not is_unedited("Mine.")
 
 
 def test_card_takes_a_template_of_ones_own(folder, tmp_path):
     template = tmp_path / "mine.jinja"
     template.write_text("---\n{{ card_data }}\n---\n{{ title }}: {{ facts.updates }} updates\n")
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "card": {"template": str(template)}}))
-    assert write_model_card(folder).text.strip() == f"{folder.name}: 4321 updates"
+    assert f"{folder.name}: 4321 updates" in write_model_card(folder)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -14,6 +15,7 @@ from huggingface_hub import HfApi
 
 from hf_rnn_seq2seq import train_tokenizer
 from hf_rnn_seq2seq.cli import main
+from hf_rnn_seq2seq.demo import space
 from hf_rnn_seq2seq.hub import push
 from hf_rnn_seq2seq.hub.card import write_model_card
 from hf_rnn_seq2seq.hub.folder import collect_files, complete_folder
@@ -175,6 +177,19 @@ def test_server_error_mid_upload_says_that_the_repository_is_empty(hub, folder, 
     push_folder(folder, "me/dates", token=WRITE_TOKEN)
 
 
+def test_commit_whose_answer_was_lost_is_reported_as_made(hub, folder):
+    hub.faults.append(("POST /api/models/me/dates/commit", "lose the answer"))
+    with pytest.raises(PushError, match="The connection dropped 1 times while uploading .* was made all the same"):
+        push_folder(folder, "me/dates", token=WRITE_TOKEN, attempts=1)
+    assert len(hub.repositories["models/me/dates"].messages) == 2
+
+
+def test_lost_answer_is_asked_for_again(hub, folder):
+    hub.faults.append(("POST /api/models/me/dates/commit", "lose the answer"))
+    made = push_folder(folder, "me/dates", token=WRITE_TOKEN)
+    assert hub.repositories["models/me/dates"].branches["main"] == made.commit
+
+
 @pytest.mark.parametrize("step", ["POST /api/repos/create", "POST /api/models/me/dates/commit"])
 def test_dropped_connections_are_tried_again(hub, folder, step, caplog):
     hub.faults += [(step, "drop")] * 2
@@ -268,3 +283,21 @@ def test_card_that_its_owner_has_edited_is_left_alone(folder):
     (folder / "README.md").write_text("---\nlicense: mit\n---\nMine.\n")
     files = collect_files(folder, model_id="me/x").files
     assert files["README.md"] == folder / "README.md"
+
+
+def test_plain_card_gets_the_name_on_the_hub(folder):
+    card = collect_files(folder, model_id="me/x").files["README.md"].decode()
+    assert 'pipeline("translation", model="me/x", trust_remote_code=True)' in card
+
+
+def test_files_that_cannot_be_made_leave_nothing_on_the_hub(hub, folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    monkeypatch.setattr(space, "version", _no_version)
+    words = ["push", str(folder), "me/dates", "--space", "me/demo", "--token", WRITE_TOKEN]
+    assert main(words) == 1
+    assert "A Space is made with Gradio" in capsys.readouterr().err
+    assert hub.repositories == {}
+
+
+def _no_version(name):
+    raise PackageNotFoundError(name)

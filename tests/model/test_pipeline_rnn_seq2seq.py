@@ -7,6 +7,7 @@ import datasets
 import pytest
 import torch
 from transformers import (
+    GenerationConfig,
     M2M100Config,
     M2M100ForConditionalGeneration,
     MarianConfig,
@@ -97,9 +98,11 @@ def test_settings_of_the_pipeline_hold_until_a_call_says_otherwise(model, tokeni
 def test_nothing_gives_nothing_and_blank_text_stays_blank(translate):
     assert translate([]) == []
     assert translate(["", " "]) == [{"translation_text": ""}] * 2
+    (record,) = translate("", return_scores=True, return_alignments=True, return_attention=True)
+    assert (record["score"], record["alignments"], record["attention"]["weights"]) == (None, [], [])
 
 
-@pytest.mark.parametrize("wrong", [3, None, [3], [["a"]]])
+@pytest.mark.parametrize("wrong", [3, None, [3], [["a"]], {"text": "a"}])
 def test_what_is_no_text_is_refused(translate, wrong):
     with pytest.raises(TypeError, match=r"must be a string"):
         translate(wrong)
@@ -116,6 +119,48 @@ def test_score_is_the_mean_log_probability(translate, model, tokenizer, num_beam
     assert record["score"] == pytest.approx(
         translate(["b a", "c"], return_scores=True, num_beams=num_beams, batch_size=2)[0]["score"], abs=1e-5
     )
+
+
+@torch.no_grad()
+def test_score_of_a_sample_is_that_of_the_model(translate, model, tokenizer):
+    # almost greedy: what is drawn has a probability of 1 there
+    options = {"do_sample": True, "num_beams": 1, "top_k": 1, "temperature": 0.1, "max_new_tokens": 4}
+    (record,) = translate("b a", return_scores=True, return_tensors=True, **options)
+    ids = record["translation_token_ids"]
+    logits = model(**tokenizer("b a", return_tensors="pt"), decoder_input_ids=ids[None, :-1]).logits[0]
+    assert record["score"] == pytest.approx(float(logits.log_softmax(-1).gather(1, ids[1:, None]).mean()), abs=1e-5)
+    (total,) = translate("b a", return_scores=True, length_penalty=0.0, **options)
+    assert total["score"] == pytest.approx(record["score"] * (len(ids) - 1), abs=1e-5)
+
+
+def test_generation_config_of_the_call_replaces_the_defaults(translate, model, tokenizer, caplog):
+    config = GenerationConfig(num_beams=2, max_new_tokens=3, pad_token_id=0, eos_token_id=2, bos_token_id=1)
+    expected = generate(model, tokenizer, "b a", generation_config=config)
+    caplog.clear()
+    (record,) = translate("b a", generation_config=config, return_scores=True, output_scores=True)
+    assert record["translation_text"] == expected[0]["translation_text"]
+    assert not any("deprecated" in message for message in caplog.messages)
+    assert not config.output_scores
+
+
+def test_stop_sequence_is_one_of_the_target():
+    tokenizer = train_tokenizer(["a b c d e"], ["v w x y z"], kind="word", joint=False)
+    sizes = {"vocab_size": len(tokenizer), "decoder_vocab_size": tokenizer.target_vocab_size}
+    model = build_model(**sizes, share_encoder_decoder_embeddings=False).float()
+    translate = pipeline("translation", model=model, tokenizer=tokenizer, max_new_tokens=6, num_beams=1)
+    first = translate("b a")[0]["translation_text"].split()[0]
+    record = translate("b a", stop_sequence=first, return_attention=True)[0]
+    assert record["translation_text"] == first
+    assert record["attention"]["target_tokens"] == [f"▁{first}"]
+
+
+def test_attention_of_cut_input_is_over_what_the_model_read(model, caplog):
+    tokenizer = train_tokenizer(["a b c d"], kind="word")
+    tokenizer.model_max_length = 3
+    translate = pipeline("translation", model=model, tokenizer=tokenizer)
+    (record,) = translate("a b c d", truncation=True, return_attention=True, return_alignments=True)
+    assert record["attention"]["source_tokens"] == ["▁a", "▁b", "</s>"]
+    assert {source for source, _ in record["alignments"]} <= {0, 1}
 
 
 def test_greedy_score_needs_only_the_target_vocabulary():

@@ -23,6 +23,5 @@ class Wer(evaluate.Metric):
         )
 
     def _compute(self, predictions, references, concatenate_texts=False) -> float:
-        if concatenate_texts:
-            predictions, references = [" ".join(predictions)], [" ".join(references)]
+        # edits and words are summed over all texts either way
         return jiwer.wer(list(references), list(predictions))
