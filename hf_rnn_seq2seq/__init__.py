@@ -55,12 +55,21 @@ _LATE = {
     "read_recipe": ".training.arguments",
     "train": ".training.run",
 }
+# these need an extra; a star import leaves them out
+_OF_EXTRAS = {"OnnxTranslator": "onnx", "export_onnx": "onnx"}
 
 
 def __getattr__(name: str):
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_LATE[name], __name__), name)
+    try:
+        return getattr(importlib.import_module(_LATE[name], __name__), name)
+    except ModuleNotFoundError as error:
+        if name in _OF_EXTRAS:
+            raise ModuleNotFoundError(
+                f'`{name}` needs `pip install "hf-rnn-seq2seq[{_OF_EXTRAS[name]}]"` ({error}).', name=error.name
+            ) from error
+        raise
 
 
 __all__ = [
@@ -71,5 +80,5 @@ __all__ = [
     "RnnSeq2SeqTokenizer",
     "TranslationPipeline",
     "map_attention",
-    *_LATE,
+    *(_LATE.keys() - _OF_EXTRAS.keys()),
 ]

@@ -109,9 +109,14 @@ print(repr(translate("May 3, 2020")[0]["translation_text"]))
 
 def test_interrupted_run_goes_on_to_the_same_weights(base, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    finetune(recipe(base, whole, "max_tokens=600", "training.save_total_limit=3"))
-    (first,) = [path for path in whole.glob("checkpoint-*") if int(path.name[11:]) == min(_steps(whole))]
-    finetune(recipe(base, parts, "max_tokens=600", f"training.resume_from_checkpoint={first}"))
+    # a save in the middle of an epoch
+    words = ["max_tokens=600", "training.eval_strategy=steps", "training.eval_steps=2"]
+    finetune(recipe(base, whole, *words, "training.save_total_limit=99"))
+    assert 2 in _steps(whole)
+    assert json.loads((whole / "results.json").read_text())["updates"] > 8
+    first = whole / "checkpoint-2"
+    finetune(recipe(base, parts, *words, f"training.resume_from_checkpoint={first}"))
+    assert "resume_from_checkpoint" not in (parts / "recipe.yaml").read_text()
     weights, again = (AutoModelForSeq2SeqLM.from_pretrained(path).state_dict() for path in (whole, parts))
     for name, weight in weights.items():
         torch.testing.assert_close(again[name], weight, rtol=0, atol=0)
@@ -212,7 +217,7 @@ def test_token_budget_holds_and_every_pair_comes_once(base, texts):
     assert list(sampler) != batches
 
 
-def test_trainer_without_a_budget_is_seq2seqtrainer(base, tmp_path):
+def test_trainer_without_a_budget_batches_as_seq2seqtrainer(base, tmp_path):
     data = Dataset.from_dict({"input_ids": [[5, 2]] * 4, "labels": [[6, 2]] * 4})
     arguments = Seq2SeqTrainingArguments(str(tmp_path), per_device_train_batch_size=3, report_to="none", use_cpu=True)
     model = AutoModelForSeq2SeqLM.from_pretrained(base)
@@ -243,12 +248,41 @@ def test_metrics_are_of_the_detokenised_target(joint):
         (["training={num_train_epochs: 1}"], "A recipe must set `training.output_dir`"),
         (["training.learning_rate=fast"], "`training.learning_rate` must be float, got 'fast'"),
         (["generation.beams=1"], "`generation.beams` is unknown"),
+        (["training.hub_token=hf_x"], "`training.hub_token` would be published with the recipe"),
         (["modl=x"], "`modl` is unknown in a recipe; did you mean `model`"),
     ],
 )
 def test_mistakes_in_a_recipe_are_named(base, tmp_path, words, message):
     with pytest.raises(ValueError, match=message):
         recipe(base, tmp_path, *words)
+
+
+def test_best_checkpoint_of_a_loss_is_the_lowest(base, tmp_path):
+    words = ["training.predict_with_generate=false", "training.learning_rate=0.5", "training.save_total_limit=9"]
+    finetune(recipe(base, tmp_path, *words, "training.num_train_epochs=3"))
+    log = [json.loads(line) for line in (tmp_path / "training_log.jsonl").read_text().splitlines()]
+    losses = {entry["update"]: entry["validation_loss"] for entry in log if "validation_loss" in entry}
+    weights = json.loads((tmp_path / "results.json").read_text())["weights"]
+    assert weights == f"best (checkpoint-{min(losses, key=losses.get)})"
+
+
+def test_two_processes_share_the_batches_and_end_together(base, tmp_path):
+    words = [f"model={base}", f"training.output_dir={tmp_path}/run", "training.num_train_epochs=1", "max_tokens=500"]
+    words += ["data.train={dataset: dates, split: train, max_examples: 40}"]
+    words += ["data.validation={dataset: dates, split: validation, max_examples: 5}", "training.use_cpu=true"]
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    result = subprocess.run(
+        [*command, "scripts/finetune.py", *words],
+        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.returncode == 0, result.stderr
+    facts = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert facts["num_processes"] == 2
+    assert result.stdout.count("model, tokenizer, card") == 1
 
 
 def test_nothing_to_train_on_is_refused(base, tmp_path):
