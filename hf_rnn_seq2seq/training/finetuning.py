@@ -114,12 +114,8 @@ def finetune(recipe: FinetuningRecipe) -> dict | None:
     Raises:
         ValueError: if there is nothing to train or validate on.
     """
-    arguments = Seq2SeqTrainingArguments(**_complete(recipe))
-    tokenizer = AutoTokenizer.from_pretrained(recipe.model)
-    # weights saved in half precision are trained in full
-    model = AutoModelForSeq2SeqLM.from_pretrained(recipe.model, dtype=torch.float32)
-    model.generation_config.update(**recipe.generation)
     data = recipe.data
+    tokenizer = AutoTokenizer.from_pretrained(recipe.model)
     length_filter = LengthFilter(data.max_source_tokens, data.max_target_tokens, data.max_length_ratio)
     train_pairs = list(length_filter(encode_pairs(data.train.pairs(), tokenizer)))
     validation_texts = list(data.validation.pairs())
@@ -127,23 +123,14 @@ def finetune(recipe: FinetuningRecipe) -> dict | None:
         if not pairs:
             raise ValueError(f"`data.{name}` must hold at least one pair, got none from {getattr(data, name)}.")
     test_texts = [] if data.test is None else list(data.test.pairs())
-    trainer = TokenBudgetTrainer(
-        model=model,
-        args=arguments,
-        max_tokens=recipe.max_tokens,
-        train_dataset=_to_dataset(train_pairs),
-        eval_dataset=_to_dataset(list(encode_pairs(validation_texts, tokenizer))),
-        data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
-        processing_class=tokenizer,
-        compute_metrics=build_compute_metrics(tokenizer) if arguments.predict_with_generate else None,
-        callbacks=[] if recipe.patience is None else [EarlyStoppingCallback(recipe.patience)],
-    )
+    trainer = _build_trainer(recipe, tokenizer, train_pairs, list(encode_pairs(validation_texts, tokenizer)))
+    arguments = trainer.args
     # a folder of this machine is no name on the Hub
     base_model = Path(recipe.model).name if Path(recipe.model).is_dir() else recipe.model
     facts = {"base_model": base_model, "num_training_pairs": len(train_pairs)}
     if test_texts and trainer.is_world_process_zero():
         facts["before"] = [score.to_dict() for score in _test(recipe, trainer.model, tokenizer, test_texts)]
-    generation_config = copy.deepcopy(model.generation_config)
+    generation_config = copy.deepcopy(trainer.model.generation_config)
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=arguments.resume_from_checkpoint)
     facts["training_wall_seconds"] = time.perf_counter() - started
@@ -163,6 +150,29 @@ def finetune(recipe: FinetuningRecipe) -> dict | None:
         if arguments.push_to_hub:
             push_folder(Path(arguments.output_dir), trainer.hub_model_id)
     return facts if trainer.is_world_process_zero() else None
+
+
+def _build_trainer(
+    recipe: FinetuningRecipe,
+    tokenizer: PreTrainedTokenizerBase,
+    train_pairs: list[EncodedPair],
+    validation_pairs: list[EncodedPair],
+) -> TokenBudgetTrainer:
+    arguments = Seq2SeqTrainingArguments(**_complete(recipe))
+    # weights saved in half precision are trained in full
+    model = AutoModelForSeq2SeqLM.from_pretrained(recipe.model, dtype=torch.float32)
+    model.generation_config.update(**recipe.generation)
+    return TokenBudgetTrainer(
+        model=model,
+        args=arguments,
+        max_tokens=recipe.max_tokens,
+        train_dataset=_to_dataset(train_pairs),
+        eval_dataset=_to_dataset(validation_pairs),
+        data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
+        processing_class=tokenizer,
+        compute_metrics=build_compute_metrics(tokenizer) if arguments.predict_with_generate else None,
+        callbacks=[] if recipe.patience is None else [EarlyStoppingCallback(recipe.patience)],
+    )
 
 
 def _complete(recipe: FinetuningRecipe) -> dict:
