@@ -106,8 +106,8 @@ def test_int8_logits_are_near(exported, tokenizer, sentences):
         found.append(memory)
         assert len(translator.translate(sentences)) == len(sentences)
     assert np.abs(found[0]).max() > 0.5
-    # 8 bits of a weight, and of every activation
-    np.testing.assert_allclose(found[1], found[0], atol=0.15)
+    # 8 bits of a weight and of every activation, states between -1 and 1
+    assert np.abs(found[1] - found[0]).mean() < 0.05
 
 
 def test_output_shapes_hold_for_any_number_of_candidates(exported, sentences, capfd):

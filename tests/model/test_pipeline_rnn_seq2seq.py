@@ -163,6 +163,7 @@ def test_attention_of_cut_input_is_over_what_the_model_read(model, caplog):
     assert {source for source, _ in record["alignments"]} <= {0, 1}
 
 
+@torch.no_grad()
 def test_greedy_score_needs_only_the_target_vocabulary():
     tokenizer = train_tokenizer(["a b c d e"], ["x y"], kind="word", joint=False)
     sizes = {"vocab_size": len(tokenizer), "decoder_vocab_size": tokenizer.target_vocab_size}

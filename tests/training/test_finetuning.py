@@ -113,7 +113,7 @@ def test_interrupted_run_goes_on_to_the_same_weights(base, tmp_path):
     words = ["max_tokens=600", "training.eval_strategy=steps", "training.eval_steps=2"]
     finetune(recipe(base, whole, *words, "training.save_total_limit=99"))
     assert 2 in _steps(whole)
-    assert json.loads((whole / "results.json").read_text())["updates"] > 8
+    assert json.loads((whole / "results.json").read_text())["updates"] == 8
     first = whole / "checkpoint-2"
     finetune(recipe(base, parts, *words, f"training.resume_from_checkpoint={first}"))
     assert "resume_from_checkpoint" not in (parts / "recipe.yaml").read_text()
