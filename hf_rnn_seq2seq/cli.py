@@ -49,14 +49,18 @@ def _add_command(commands, name: str, run: Callable, description: str) -> argpar
     return parser
 
 
-def _add_train(commands) -> None:
-    parser = _add_command(commands, "train", _train, "Train a model and its tokenizer by a recipe.")
+def _add_words(parser: argparse.ArgumentParser, example: str) -> None:
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="recipe.yaml | section.key=value",
-        help="a recipe and settings that override it, for example training.learning_rate=1e-3",
+        metavar="recipe.yaml | key=value",
+        help=f"a recipe and settings that override it, for example {example}",
     )
+
+
+def _add_train(commands) -> None:
+    parser = _add_command(commands, "train", _train, "Train a model and its tokenizer by a recipe.")
+    _add_words(parser, "training.learning_rate=1e-3")
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -81,12 +85,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _add_finetune(commands) -> None:
     parser = _add_command(commands, "finetune", _finetune, "Fine-tune a trained model on other pairs by a recipe.")
-    parser.add_argument(
-        "words",
-        nargs="*",
-        metavar="recipe.yaml | key=value",
-        help="a recipe and settings that override it, for example model=runs/general training.learning_rate=1e-4",
-    )
+    _add_words(parser, "model=runs/general training.learning_rate=1e-4")
 
 
 def _finetune(arguments: argparse.Namespace) -> int:

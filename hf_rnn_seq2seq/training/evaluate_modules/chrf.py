@@ -1,10 +1,9 @@
 """chrF as an `evaluate` module that needs no download."""
 
-import datasets
 import evaluate
 import sacrebleu
 
-_TEXT = datasets.Value("string")
+from .texts import describe, to_columns
 
 
 class Chrf(evaluate.Metric):
@@ -15,15 +14,7 @@ class Chrf(evaluate.Metric):
     """
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=self.__doc__,
-            citation="https://aclanthology.org/W15-3049",
-            inputs_description="predictions: texts; references: texts, or lists of as many for each prediction.",
-            features=[
-                datasets.Features({"predictions": _TEXT, "references": datasets.Sequence(_TEXT)}),
-                datasets.Features({"predictions": _TEXT, "references": _TEXT}),
-            ],
-        )
+        return describe(self.__doc__, "https://aclanthology.org/W15-3049", with_several_references=True)
 
     def _compute(
         self,
@@ -36,9 +27,8 @@ class Chrf(evaluate.Metric):
         whitespace=False,
         eps_smoothing=False,
     ) -> dict:
-        references = [[text] if isinstance(text, str) else text for text in references]
         metric = sacrebleu.CHRF(char_order, word_order, beta, lowercase, whitespace, eps_smoothing)
-        score = metric.corpus_score(predictions, list(zip(*references, strict=True)))
+        score = metric.corpus_score(predictions, to_columns(references))
         return {
             "score": score.score,
             "char_order": score.char_order,

@@ -3,10 +3,9 @@
 import re
 import string
 
-import datasets
 import evaluate
 
-_TEXT = datasets.Value("string")
+from .texts import describe
 
 
 class ExactMatch(evaluate.Metric):
@@ -16,12 +15,7 @@ class ExactMatch(evaluate.Metric):
     """
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=self.__doc__,
-            citation="",
-            inputs_description="predictions: texts; references: texts.",
-            features=datasets.Features({"predictions": _TEXT, "references": _TEXT}),
-        )
+        return describe(self.__doc__, "")
 
     def _compute(
         self,

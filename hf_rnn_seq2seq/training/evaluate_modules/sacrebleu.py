@@ -1,10 +1,9 @@
 """SacreBLEU as an `evaluate` module that needs no download."""
 
-import datasets
 import evaluate
 import sacrebleu
 
-_TEXT = datasets.Value("string")
+from .texts import describe, to_columns
 
 
 class Sacrebleu(evaluate.Metric):
@@ -14,15 +13,7 @@ class Sacrebleu(evaluate.Metric):
     """
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=self.__doc__,
-            citation="https://arxiv.org/abs/1804.08771",
-            inputs_description="predictions: texts; references: texts, or lists of as many for each prediction.",
-            features=[
-                datasets.Features({"predictions": _TEXT, "references": datasets.Sequence(_TEXT)}),
-                datasets.Features({"predictions": _TEXT, "references": _TEXT}),
-            ],
-        )
+        return describe(self.__doc__, "https://arxiv.org/abs/1804.08771", with_several_references=True)
 
     def _compute(
         self,
@@ -35,12 +26,6 @@ class Sacrebleu(evaluate.Metric):
         tokenize=None,
         use_effective_order=False,
     ) -> dict:
-        references = [[text] if isinstance(text, str) else text for text in references]
-        if len({len(texts) for texts in references}) != 1:
-            raise ValueError(
-                "`references` must hold as many texts for each prediction, got lists of "
-                f"{sorted({len(texts) for texts in references})}; repeat or drop some."
-            )
         metric = sacrebleu.BLEU(
             lowercase=lowercase,
             force=force,
@@ -49,7 +34,7 @@ class Sacrebleu(evaluate.Metric):
             effective_order=use_effective_order,
             **({} if tokenize is None else {"tokenize": tokenize}),
         )
-        score = metric.corpus_score(predictions, list(zip(*references, strict=True)))
+        score = metric.corpus_score(predictions, to_columns(references))
         return {
             "score": score.score,
             "counts": score.counts,

@@ -1,10 +1,9 @@
 """Translation edit rate as an `evaluate` module that needs no download."""
 
-import datasets
 import evaluate
 import sacrebleu
 
-_TEXT = datasets.Value("string")
+from .texts import describe, to_columns
 
 
 class Ter(evaluate.Metric):
@@ -14,15 +13,7 @@ class Ter(evaluate.Metric):
     """
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=self.__doc__,
-            citation="https://aclanthology.org/2006.amta-papers.25",
-            inputs_description="predictions: texts; references: texts, or lists of as many for each prediction.",
-            features=[
-                datasets.Features({"predictions": _TEXT, "references": datasets.Sequence(_TEXT)}),
-                datasets.Features({"predictions": _TEXT, "references": _TEXT}),
-            ],
-        )
+        return describe(self.__doc__, "https://aclanthology.org/2006.amta-papers.25", with_several_references=True)
 
     def _compute(
         self,
@@ -33,14 +24,13 @@ class Ter(evaluate.Metric):
         support_zh_ja_chars=False,
         case_sensitive=False,
     ) -> dict:
-        references = [[text] if isinstance(text, str) else text for text in references]
         metric = sacrebleu.TER(
             normalized=normalized,
             no_punct=ignore_punct,
             asian_support=support_zh_ja_chars,
             case_sensitive=case_sensitive,
         )
-        score = metric.corpus_score(predictions, list(zip(*references, strict=True)))
+        score = metric.corpus_score(predictions, to_columns(references))
         return {
             "score": score.score,
             "num_edits": score.num_edits,

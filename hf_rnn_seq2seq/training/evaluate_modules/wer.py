@@ -1,10 +1,9 @@
 """Word error rate as an `evaluate` module that needs no download."""
 
-import datasets
 import evaluate
 import jiwer
 
-_TEXT = datasets.Value("string")
+from .texts import describe
 
 
 class Wer(evaluate.Metric):
@@ -15,12 +14,7 @@ class Wer(evaluate.Metric):
     """
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=self.__doc__,
-            citation="",
-            inputs_description="predictions: texts; references: texts, not empty.",
-            features=datasets.Features({"predictions": _TEXT, "references": _TEXT}),
-        )
+        return describe(self.__doc__, "")
 
     def _compute(self, predictions, references, concatenate_texts=False) -> float:
         # edits and words are summed over all texts either way
