@@ -1,7 +1,9 @@
 """Write a model as ONNX: encoder and one decoder step, in float32 and with int8 weights."""
 
+import contextlib
 import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -40,7 +42,8 @@ def export_onnx(
         _export_encoder(copy, folder / f"{ENCODER}.onnx")
         _export_decoder_step(copy, folder / f"{DECODER_STEP}.onnx")
     for name in (ENCODER, DECODER_STEP) if int8 else ():
-        quantize_dynamic(folder / f"{name}.onnx", folder / f"{name}.int8.onnx", weight_type=QuantType.QInt8)
+        with _quietly():
+            quantize_dynamic(folder / f"{name}.onnx", folder / f"{name}.int8.onnx", weight_type=QuantType.QInt8)
     tokenizer.save_pretrained(folder)
     model.config.save_pretrained(folder)
     model.generation_config.save_pretrained(folder)
@@ -88,17 +91,23 @@ def _export_decoder_step(model: RnnSeq2SeqForConditionalGeneration, path: Path) 
 
 
 def _export(graph: torch.nn.Module, example: tuple, path: Path, **options) -> None:
-    quiet = logging.getLogger("torch.onnx")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
+    with _quietly():
+        program = torch.onnx.export(graph.eval(), example, dynamo=True, verbose=False, **options)
+    program.save(path)
+    _free_candidates(path)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the exporter's and the quantiser's advice to developers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.onnx.export(graph.eval(), example, dynamo=True, verbose=False, **options)
+            yield
     finally:
-        quiet.setLevel(level)
-    program.save(path)
-    _free_candidates(path)
+        logging.disable(before)
 
 
 def _free_candidates(path: Path) -> None:
