@@ -155,6 +155,9 @@ class _Steps:
                 return step()
             except Exception as error:
                 cause = _find_network_error(error)
+                if isinstance(error, RuntimeError) and cause is None:
+                    # what hf_xet, which sends large files, raises for everything
+                    raise PushError(f"It failed while {name} ({error}). {say_outcome()} Push again.") from error
                 if cause is None:
                     raise
                 if isinstance(cause, HfHubHTTPError):

@@ -185,6 +185,17 @@ def test_commit_whose_answer_was_lost_is_reported_as_made(hub, folder):
     assert len(hub.repositories["models/me/dates"].messages) == 2
 
 
+def test_failure_of_the_transfer_itself_is_told(hub, folder, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError("Internal Writer Error")
+
+    monkeypatch.setattr(HfApi, "create_commit", fail)
+    with pytest.raises(
+        PushError, match=r"failed while uploading \(Internal Writer Error\)\. The new repository me/dates is"
+    ):
+        push_folder(folder, "me/dates", token=WRITE_TOKEN)
+
+
 def test_lost_answer_is_asked_for_again(hub, folder):
     hub.faults.append(("POST /api/models/me/dates/commit", "lose the answer"))
     made = push_folder(folder, "me/dates", token=WRITE_TOKEN)
