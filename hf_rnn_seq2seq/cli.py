@@ -330,11 +330,14 @@ def _add_push(commands) -> None:
 
 
 def _push(arguments: argparse.Namespace) -> int:
+    from huggingface_hub.utils import validate_repo_id
+
     from .demo.space import space_files
     from .hub.folder import HubFiles, collect_files, complete_folder
     from .hub.push import push_files, push_folder
 
     folder = arguments.folder
+    validate_repo_id(arguments.repo_id)
 
     def collect_demo(model_id: str) -> HubFiles:
         return HubFiles(space_files(model_id, revision=arguments.revision, examples=_examples(folder)), [])

@@ -172,6 +172,13 @@ def test_scripts_open_the_same_doors(door):
         (["train", "training.max_updates=1"], "A recipe must set `data`"),
         (["train", "a.yaml", "b.yaml"], "One recipe at a time, got a.yaml, b.yaml"),
         (["translate", "nowhere"], "nowhere"),
+        (["push", "nowhere", "me/model"], "`folder` must hold a saved model, got nowhere"),
+        (["push", "nowhere", "me//model", "--dry-run"], "Repo id must"),
+        (
+            ["finetune", "model=no/where", "data={train: {dataset: dates}, validation: {dataset: dates}}"]
+            + ["training.output_dir=unused"],
+            "`model` must be a folder or Hub id of a trained model, got 'no/where'",
+        ),
         (["evaluate", "nowhere"], "exactly one of `dataset`"),
     ],
 )

@@ -113,9 +113,15 @@ def finetune(recipe: FinetuningRecipe) -> dict | None:
 
     Raises:
         ValueError: if there is nothing to train or validate on.
+        OSError: if `model` is no folder or Hub id of a model with its tokenizer.
     """
     data = recipe.data
-    tokenizer = AutoTokenizer.from_pretrained(recipe.model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(recipe.model)
+    except OSError as error:
+        raise OSError(
+            f"`model` must be a folder or Hub id of a trained model, got {recipe.model!r}: {error}"
+        ) from error
     length_filter = LengthFilter(data.max_source_tokens, data.max_target_tokens, data.max_length_ratio)
     train_pairs = list(length_filter(encode_pairs(data.train.pairs(), tokenizer)))
     validation_texts = list(data.validation.pairs())
