@@ -10,7 +10,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from ..model.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
-from .onnx_graphs import DecoderStepGraph, EncoderGraph
+from .onnx_graphs import DecoderStepGraph, EncoderGraph, refuse_what_is_missing
 
 ENCODER, DECODER_STEP = "encoder", "decoder_step"
 
@@ -30,10 +30,12 @@ def export_onnx(
             quantisation).
 
     Raises:
+        ValueError: if the architecture has a part that is not exported.
         ModuleNotFoundError: if the extra `onnx` is not installed.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    refuse_what_is_missing(model.config)
     folder.mkdir(parents=True, exist_ok=True)
     # float32 on the CPU, whatever the model is elsewhere
     copy = type(model)(model.config).eval()
@@ -64,7 +66,7 @@ def _export_encoder(model: RnnSeq2SeqForConditionalGeneration, path: Path) -> No
         path,
         dynamic_shapes=({0: free, 1: free}, {0: free}),
         input_names=["input_ids", "lengths"],
-        output_names=["memory", "keys", *_state_names(model)],
+        output_names=["keys", "values", *_state_names(model)],
     )
 
 
@@ -75,17 +77,18 @@ def _export_decoder_step(model: RnnSeq2SeqForConditionalGeneration, path: Path) 
     sizes = [config.decoder_hidden_size] * len(names)
     if config.decoder_type == "input_feeding":
         names, sizes = [*names, "feed"], [*sizes, config.readout_size]
-    memory = torch.zeros(batch, steps, config.memory_size)
-    keys = model.get_decoder().attention.project_memory(memory)
+    memory = model.get_decoder().attention.project_memory(torch.zeros(batch, steps, config.memory_size))
+    keys, values = memory.keys.contiguous(), memory.values.clone()
+    source = {0: free, 2: free}
     carried = [torch.zeros(batch, beams, size) for size in sizes]
     tokens = torch.ones(batch, beams, dtype=torch.long)
     rows = {0: free, 1: free}
     _export(
         DecoderStepGraph(model),
-        (tokens, memory, keys, torch.tensor([4, 5]), torch.tensor([4]), carried),
+        (tokens, keys, values, torch.tensor([4, 5]), torch.tensor([4]), carried),
         path,
-        dynamic_shapes=(rows, rows, rows, {0: free}, None, [rows] * len(carried)),
-        input_names=["input_ids", "memory", "keys", "lengths", "num_candidates", *names],
+        dynamic_shapes=(rows, source, source, {0: free}, None, [rows] * len(carried)),
+        input_names=["input_ids", "keys", "values", "lengths", "num_candidates", *names],
         output_names=["logits", "log_probs", "ids", *[f"new_{name}" for name in names]],
     )
 

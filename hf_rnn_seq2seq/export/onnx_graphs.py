@@ -3,11 +3,31 @@
 import torch
 from torch import nn
 
+from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
+from ..model.modeling_attention import Memory
+from ..model.modeling_encoder import RnnSeq2SeqEncoderOutput
 from ..model.modeling_recurrence import RecurrentLayer
 from ..model.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
 
 # gates in torch's order -> positions in ONNX's: input, output, forget, cell; update, reset, hidden
-_GATE_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2)}
+_GATE_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
+# fields of the config -> the one value that the graphs know
+_KNOWN = {
+    "layer_norm": False,
+    "reverse_source": False,
+    "encoder_stride": 1,
+    "encoder_transitions": 0,
+    "attention_feedback": "none",
+    "copy_attention": False,
+}
+
+
+def refuse_what_is_missing(config: RnnSeq2SeqConfig) -> None:
+    """Raise ValueError for architectures that are not exported."""
+    wrong = [f"`{name}={getattr(config, name)!r}`" for name, value in _KNOWN.items() if getattr(config, name) != value]
+    wrong += ['`attention_type="none"`'] if config.attention_type == "none" else []
+    if wrong:
+        raise ValueError(f"Export to ONNX does not know {', '.join(wrong)}; run this model with PyTorch.")
 
 
 class OnnxRecurrentLayer(nn.Module):
@@ -20,7 +40,8 @@ class OnnxRecurrentLayer(nn.Module):
     def __init__(self, layer: RecurrentLayer):
         super().__init__()
         rnn = layer.rnn
-        self.operator = rnn.mode
+        self.operator, _, activation = rnn.mode.partition("_")
+        self.activation = activation.capitalize()
         self.hidden_size = rnn.hidden_size
         self.num_directions = 2 if rnn.bidirectional else 1
         suffixes = ("", "_reverse")[: self.num_directions]
@@ -47,9 +68,12 @@ class OnnxRecurrentLayer(nn.Module):
         attributes = {
             "hidden_size": self.hidden_size,
             "direction": "bidirectional" if directions == 2 else "forward",
-            # torch resets after the recurrent product
-            **({} if is_lstm else {"linear_before_reset": 1}),
         }
+        if self.operator == "GRU":
+            # torch resets after the recurrent product
+            attributes["linear_before_reset"] = 1
+        if self.operator == "RNN":
+            attributes["activations"] = [self.activation] * directions
         outputs, *finals = torch.onnx.ops.symbolic_multi_out(
             self.operator,
             (inputs.transpose(0, 1), self.inputs, self.recurrent, self.bias, lengths.int()),
@@ -65,23 +89,31 @@ class EncoderGraph(nn.Module):
 
     def __init__(self, model: RnnSeq2SeqForConditionalGeneration):
         super().__init__()
-        encoder, decoder = model.get_encoder(), model.get_decoder()
-        self.embed_tokens = encoder.embed_tokens
-        self.layers = nn.ModuleList(OnnxRecurrentLayer(layer) for layer in encoder.layers)
-        self.bridge, self.attention = decoder.bridge, decoder.attention
+        self.embed_tokens, self.config = model.get_encoder().embed_tokens, model.config
+        self.layers = nn.ModuleList(OnnxRecurrentLayer(layer) for layer in model.get_encoder().layers)
+        self.decoder = model.get_decoder()
 
     def forward(self, input_ids: torch.LongTensor, lengths: torch.LongTensor) -> tuple[torch.Tensor, ...]:
-        """Memory `(B, S, M)`, keys `(B, S, A)`, and the start states of all decoder layers, each `(B, H)`.
+        """Keys and values as in `Memory`, and the start states of all decoder layers, each `(B, H)`.
 
         Args:
             input_ids (`torch.LongTensor` of shape `(B, S)`): source tokens, padded on the right.
             lengths (`torch.LongTensor` of shape `(B)`): real tokens of each row.
         """
-        memory = self.embed_tokens(input_ids)
-        for layer in self.layers:
-            memory, final = layer(memory, lengths)
-        states = self.bridge(*[tensor[:, None] for tensor in final], *[None] * (2 - len(final)))
-        return memory, self.attention.project_memory(memory), *[tensor for state in states for tensor in state]
+        outputs, finals = self.embed_tokens(input_ids), []
+        for index, layer in enumerate(self.layers):
+            read, final = layer(outputs, lengths)
+            outputs = read + outputs if self.config.is_residual(index) else read
+            finals.append(final)
+        # layers of different widths have no state that is copied
+        finals = finals if len({final[0].shape[-1] for final in finals}) == 1 else finals[-1:]
+        hidden, *cell = (torch.stack(tensors, dim=1) for tensors in zip(*finals, strict=True))
+        mask = torch.arange(input_ids.shape[1], device=input_ids.device) < lengths[:, None]
+        encoded = RnnSeq2SeqEncoderOutput(outputs, hidden, cell[0] if cell else None)
+        memory = self.decoder.project_memory(encoded, mask)
+        states = self.decoder.start_states(encoded, memory, mask)
+        # an output of its own for each: one tensor cannot have two names
+        return memory.keys, memory.values.clone(), *[tensor.clone() for state in states for tensor in state]
 
 
 class DecoderStepGraph(nn.Module):
@@ -89,17 +121,15 @@ class DecoderStepGraph(nn.Module):
 
     def __init__(self, model: RnnSeq2SeqForConditionalGeneration):
         super().__init__()
-        decoder = model.get_decoder()
-        self.decoder_type = model.config.decoder_type
+        self.decoder, self.lm_head = model.get_decoder(), model.lm_head
+        self.config = model.config
         self.num_tensors = 2 if model.config.cell_type == "lstm" else 1
-        self.embed_tokens, self.layers = decoder.embed_tokens, decoder.layers
-        self.attention, self.readout, self.lm_head = decoder.attention, decoder.readout, model.lm_head
 
     def forward(
         self,
         input_ids: torch.LongTensor,
-        memory: torch.Tensor,
         keys: torch.Tensor,
+        values: torch.Tensor,
         lengths: torch.LongTensor,
         num_candidates: torch.LongTensor,
         carried: list[torch.Tensor],
@@ -108,36 +138,36 @@ class DecoderStepGraph(nn.Module):
 
         Args:
             input_ids (`torch.LongTensor` of shape `(B, K)`): last target token of K beams of each sentence.
-            memory, keys: as the encoder gives them, once for a sentence.
+            keys, values: as the encoder gives them, once for a sentence.
             lengths (`torch.LongTensor` of shape `(B)`): real source tokens.
             num_candidates (`torch.LongTensor` of shape `(1)`): next tokens wanted of each beam.
             carried (`list[torch.Tensor]`): states `(B, K, H)` of all layers, then with input feeding the attentional
                 vector `(B, K, R)`.
         """
-        mask = torch.arange(memory.shape[1], device=memory.device) < lengths[:, None]
-        is_feeding = self.decoder_type == "input_feeding"
+        mask = torch.arange(keys.shape[2], device=keys.device) < lengths[:, None]
+        memory, kind = Memory(keys, values, mask), self.config.decoder_type
+        is_feeding = kind == "input_feeding"
         carried = list(carried)
         feed = carried.pop() if is_feeding else None
         states = [tuple(carried[i : i + self.num_tensors]) for i in range(0, len(carried), self.num_tensors)]
-        embeds = self.embed_tokens(input_ids)
-        first = self.layers[0]
-        projected = first.project_inputs(embeds)
-        if self.decoder_type == "bahdanau":
-            # the query is the state before the step
-            context, _ = self.attention(states[-1][0], memory, keys, mask)
-        if self.decoder_type != "luong":
-            extra = feed if is_feeding else context
-            projected = projected + nn.functional.linear(extra, first.weight_after(embeds.shape[-1]))
-        outputs, state = first.step(projected, states[0])
-        new_carried = [*state]
-        for layer, old in zip(self.layers[1:], states[1:], strict=True):
-            outputs, state = layer.step(layer.project_inputs(outputs), old)
+        embeds, new_carried = self.decoder.embed_tokens(input_ids), []
+        # beams stand where a sequence's steps do: attention asks for all of them at once
+        context = self._attend(states[-1][0], memory) if kind == "bahdanau" else None
+        outputs = embeds
+        for index, (layer, state) in enumerate(zip(self.decoder.layers, states, strict=True)):
+            extra = {"input_feeding": feed, "bahdanau": context}.get(kind) if index == 0 else None
+            extra = context if kind == "gnmt" and index else extra
+            inputs = outputs if extra is None else torch.cat([outputs, extra], dim=-1)
+            read, state = layer.step(layer.project_inputs(inputs), state)
+            if kind == "conditional" and index == 0:
+                context = self._attend(read, memory)
+                read, state = layer.read_context(context, state)
+            outputs = read + outputs if self.config.is_residual(index) else read
+            if kind == "gnmt" and index == 0:
+                context = self._attend(outputs, memory)
             new_carried += state
-        if self.decoder_type == "bahdanau":
-            features = self.readout(context, outputs, embeds)
-        else:
-            context, _ = self.attention(outputs, memory, keys, mask)
-            features = self.readout(context, outputs)
+        context = self._attend(outputs, memory) if context is None else context
+        features = self.decoder.read_out(context, outputs, embeds)
         logits = self.lm_head(features)
         log_probs, ids = torch.onnx.ops.symbolic_multi_out(
             "TopK",
@@ -147,3 +177,7 @@ class DecoderStepGraph(nn.Module):
             shapes=[(*logits.shape[:2], 4)] * 2,
         )
         return logits, log_probs, ids, *new_carried, *([features] if is_feeding else [])
+
+    def _attend(self, query: torch.Tensor, memory: Memory) -> torch.Tensor:
+        context, _, _ = self.decoder.attention(query, memory)
+        return context

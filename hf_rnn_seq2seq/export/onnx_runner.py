@@ -105,8 +105,8 @@ class OnnxTranslator:
         input_ids = np.full((len(sentences), lengths.max()), self.generation_config.pad_token_id or 0)
         for row, ids in enumerate(sentences):
             input_ids[row, : len(ids)] = ids
-        memory, keys, *states = self.encoder.run(None, {"input_ids": input_ids, "lengths": lengths})
-        source = {"memory": memory, "keys": keys, "lengths": lengths}
+        keys, values, *states = self.encoder.run(None, {"input_ids": input_ids, "lengths": lengths})
+        source = {"keys": keys, "values": values, "lengths": lengths}
         # the attentional vector of input feeding starts at zero, states where the encoder ended
         states += [
             np.zeros((len(sentences), size), np.float32) for size in self.carried_sizes[len(self.state_names) :]

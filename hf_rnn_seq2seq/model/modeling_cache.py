@@ -1,4 +1,6 @@
-"""What the decoder remembers between two calls: recurrent state, input feed, projected memory, length."""
+"""What the decoder remembers between two calls: recurrent state, feeds of attention, projected memory, length."""
+
+from collections.abc import Callable
 
 import torch
 from transformers.cache_utils import Cache
@@ -14,8 +16,9 @@ class RnnSeq2SeqCache(Cache):
         states (`list[tuple[torch.Tensor, ...]]`): for each decoder layer `(hidden,)` or, LSTM, `(hidden, cell)`, each
             of shape `(B, H)`. Empty before the first call of the decoder.
         feed (`torch.Tensor` of shape `(B, R)`, *optional*): attentional vector of the last step (input feeding).
-        keys (`torch.Tensor` of shape `(B, S, A)`, *optional*): the memory as projected for attention. It belongs to
-            the source sentence, which all beams of a sentence share: `reorder_cache` leaves it where it is.
+        past_weights (`torch.Tensor` of shape `(B, S)`, *optional*): attention of earlier steps (feedback).
+        memory (`tuple` of `torch.Tensor`, *optional*): keys and values as projected for attention. They belong to
+            the source sentence, which all beams of a sentence share: `reorder_cache` leaves them where they are.
     """
 
     def __init__(self):
@@ -33,18 +36,20 @@ class RnnSeq2SeqCache(Cache):
         states: list[tuple[torch.Tensor, ...]],
         *,
         feed: torch.Tensor | None,
-        keys: torch.Tensor,
+        past_weights: torch.Tensor | None,
+        memory: tuple[torch.Tensor, ...] | None,
         num_new_tokens: int,
     ) -> None:
         """Replace what is remembered by what stands after `num_new_tokens` more target tokens."""
-        self.states, self.feed, self.keys = states, feed, keys
+        self.states, self.feed, self.past_weights, self.memory = states, feed, past_weights, memory
         self.seq_length += num_new_tokens
 
     def reset(self) -> None:
         """Forget everything; the next call of the decoder starts a new target."""
         self.states: list[tuple[torch.Tensor, ...]] = []
         self.feed: torch.Tensor | None = None
-        self.keys: torch.Tensor | None = None
+        self.past_weights: torch.Tensor | None = None
+        self.memory: tuple[torch.Tensor, ...] | None = None
         self.seq_length = 0
 
     def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
@@ -53,13 +58,11 @@ class RnnSeq2SeqCache(Cache):
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat every row `repeats` times."""
-        self._map_states(lambda tensor: tensor.repeat_interleave(repeats, dim=0))
-        self.keys = None if self.keys is None else self.keys.repeat_interleave(repeats, dim=0)
+        self._map_rows(lambda tensor: tensor.repeat_interleave(repeats, dim=0))
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Keep only the rows `indices`."""
-        self._map_states(lambda tensor: tensor[indices])
-        self.keys = None if self.keys is None else self.keys[indices]
+        self._map_rows(lambda tensor: tensor[indices])
 
     def crop(self, tokens_to_remove: int) -> None:
         """Not possible: a recurrent state does not hold its predecessors."""
@@ -85,9 +88,14 @@ class RnnSeq2SeqCache(Cache):
         """True after the first call of the decoder."""
         return bool(self.states)
 
-    def _map_states(self, function) -> None:
+    def _map_states(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
         self.states = [tuple(function(tensor) for tensor in state) for state in self.states]
         self.feed = None if self.feed is None else function(self.feed)
+        self.past_weights = None if self.past_weights is None else function(self.past_weights)
+
+    def _map_rows(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self._map_states(function)
+        self.memory = None if self.memory is None else tuple(function(tensor) for tensor in self.memory)
 
 
 __all__ = ["RnnSeq2SeqCache"]

@@ -9,7 +9,8 @@ from transformers.modeling_utils import PreTrainedModel
 
 from .checkpoint_code import copy_code
 from .configuration_rnn_seq2seq import RnnSeq2SeqConfig
-from .modeling_recurrence import init_recurrent_weights
+from .modeling_attention import AdditiveAttention
+from .modeling_cells import GateNorm, RecurrentCell, init_recurrent_weights
 
 
 class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
@@ -18,7 +19,8 @@ class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
     config_class = RnnSeq2SeqConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    _no_split_modules = ["RecurrentLayer"]
+    _no_split_modules = ["RecurrentLayer", "DeepTransitionLayer", "ConditionalLayer"]
+    supports_gradient_checkpointing = True
     # transformers chooses a cache by the model's class name; the recurrent state is none that it knows
     _is_stateful = True
 
@@ -30,16 +32,26 @@ class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
     # trf-ignore: TRF018
     @torch.no_grad()
     def _init_weights(self, module: nn.Module):
-        if isinstance(module, nn.Embedding):
+        if isinstance(module, GateNorm):
+            init.ones_(module.weight)
+            init.zeros_(module.bias)
+        # CODEPATH: sutskever2014, luong2015, gnmt2016 and see2017 draw everything alike
+        elif self.config.init_uniform is not None:
+            for parameter in module.parameters(recurse=False):
+                init.uniform_(parameter, -self.config.init_uniform, self.config.init_uniform)
+        elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=self.config.embedding_init_std)
-            if module.padding_idx is not None and not getattr(module.weight, "_is_hf_initialized", False):
-                init.zeros_(module.weight[module.padding_idx])
-        elif isinstance(module, nn.Linear):
+        elif isinstance(module, nn.Linear | nn.Conv1d):
             init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
-        elif isinstance(module, nn.LSTM | nn.GRU):
+        elif isinstance(module, nn.RNNBase | RecurrentCell):
             init_recurrent_weights(module)
+        if isinstance(module, AdditiveAttention) and module.gain is not None:
+            init.constant_(module.gain, self.config.attention_size**-0.5)
+        has_padding = isinstance(module, nn.Embedding) and module.padding_idx is not None
+        if has_padding and not getattr(module.weight, "_is_hf_initialized", False):
+            init.zeros_(module.weight[module.padding_idx])
 
     def save_pretrained(self, save_directory: str | os.PathLike, is_main_process: bool = True, **kwargs):
         """As transformers' method, with the code that a user without this package needs beside the weights."""
@@ -55,20 +67,53 @@ class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
         # unlike the stock rule, source and target embedding can be shared without tying the output layer
         return super().get_expanded_tied_weights_keys(True) if all_submodels else dict(self._tied_weights_keys)
 
-    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args, **kwargs) -> nn.Embedding:
-        """As transformers' method, for models whose two sides share one vocabulary.
+    def resize_token_embeddings(
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = True,
+        *,
+        side: str | None = None,
+    ) -> nn.Embedding:
+        """As transformers' method, and one side of a model whose two sides have vocabularies of their own.
+
+        The output layer and its bias go with the target. Copying by attention goes by token ids and follows.
+
+        Args:
+            new_num_tokens (`int`, *optional*): tokens of the new vocabulary; nothing is changed if not given.
+            pad_to_multiple_of (`int`, *optional*): round up to a multiple of this.
+            mean_resizing (`bool`): draw new embeddings around the mean of the old ones.
+            side (`"source"` or `"target"`, *optional*): must be given if the sides have their own vocabularies, and
+                must not if they share one.
 
         Raises:
-            ValueError: if source and target have vocabularies of their own.
+            ValueError: if it is not clear which vocabulary is meant.
         """
-        if not self.config.share_encoder_decoder_embeddings:
+        options = (new_num_tokens, pad_to_multiple_of, mean_resizing)
+        # CODEPATH: a joint tokenizer has one vocabulary, two tokenizers have two
+        if self.config.share_encoder_decoder_embeddings:
+            if side is not None:
+                raise ValueError(f"`side` must be left out where both sides share one vocabulary, got {side!r}.")
+            embeddings = super().resize_token_embeddings(*options)
+            self.config.decoder_vocab_size = self.config.vocab_size
+            return embeddings
+        if side == "source":
+            embeddings = self._get_resized_embeddings(self.get_encoder().embed_tokens, *options)
+            self.config.vocab_size = embeddings.num_embeddings
+            return embeddings
+        if side != "target":
             raise ValueError(
-                "`resize_token_embeddings` cannot know which side to resize, got a model with "
-                f"`vocab_size`={self.config.vocab_size} and `decoder_vocab_size`={self.config.decoder_vocab_size}; "
-                "train a new model on the longer vocabularies."
+                "`side` of `resize_token_embeddings` must be 'source' or 'target' for a model with "
+                f"`vocab_size`={self.config.vocab_size} and `decoder_vocab_size`={self.config.decoder_vocab_size}, "
+                f"got {side!r}."
             )
-        embeddings = super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
-        self.config.decoder_vocab_size = self.config.vocab_size
+        embeddings = self._get_resized_embeddings(self.get_decoder().embed_tokens, *options)
+        self.config.decoder_vocab_size = embeddings.num_embeddings
+        lm_head = self.get_output_embeddings()
+        if lm_head is not None:
+            resized = self._get_resized_lm_head(lm_head, embeddings.num_embeddings, mean_resizing=mean_resizing)
+            self.set_output_embeddings(resized)
+        self.tie_weights()
         return embeddings
 
 

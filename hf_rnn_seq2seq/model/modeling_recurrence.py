@@ -1,67 +1,17 @@
-"""One recurrent layer as a function of (inputs, state): a whole sequence at once, or step by step."""
+"""Recurrent layers as functions of (inputs, state): a whole sequence at once, or step by step."""
 
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
-from transformers import initialization as init
 
-# `(hidden,)` or, LSTM, `(hidden, cell)`; each (B, H), or (B, 2H) of a bidirectional layer: forward, then backward
-State = tuple[torch.Tensor, ...]
-
-
-def lstm_step(
-    projected: torch.Tensor, state: State, weight_hh: torch.Tensor, bias_hh: torch.Tensor
-) -> tuple[torch.Tensor, State]:
-    """One step of an LSTM with forget gate. Gers et al. 2000, without peepholes; gate order i, f, g, o as in torch.
-
-    Args:
-        projected (`torch.Tensor` of shape `(B, 4H)`): `W_ih x + b_ih`.
-        state (`State`): hidden and cell, each `(B, H)`.
-        weight_hh (`torch.Tensor` of shape `(4H, H)`): recurrent weights.
-        bias_hh (`torch.Tensor` of shape `(4H)`): recurrent bias.
-
-    Returns:
-        `(output, state)`: the new hidden of shape `(B, H)`, and `(hidden, cell)`.
-    """
-    hidden, cell = state
-    gates = projected + nn.functional.linear(hidden, weight_hh, bias_hh)
-    input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
-    cell = forget_gate.sigmoid() * cell + input_gate.sigmoid() * candidate.tanh()
-    hidden = output_gate.sigmoid() * cell.tanh()
-    return hidden, (hidden, cell)
-
-
-def gru_step(
-    projected: torch.Tensor, state: State, weight_hh: torch.Tensor, bias_hh: torch.Tensor
-) -> tuple[torch.Tensor, State]:
-    """One step of a GRU. Cho et al. 2014, https://arxiv.org/abs/1406.1078, equations 5 to 8, with the reset gate
-    after the recurrent product; gate order r, z, n as in torch.
-
-    Args:
-        projected (`torch.Tensor` of shape `(B, 3H)`): `W_ih x + b_ih`.
-        state (`State`): hidden of shape `(B, H)`.
-        weight_hh (`torch.Tensor` of shape `(3H, H)`): recurrent weights.
-        bias_hh (`torch.Tensor` of shape `(3H)`): recurrent bias.
-
-    Returns:
-        `(output, state)`: the new hidden of shape `(B, H)`, and `(hidden,)`.
-    """
-    (hidden,) = state
-    recurrent = nn.functional.linear(hidden, weight_hh, bias_hh)
-    reset_x, update_x, candidate_x = projected.chunk(3, dim=-1)
-    reset_h, update_h, candidate_h = recurrent.chunk(3, dim=-1)
-    reset_gate = (reset_x + reset_h).sigmoid()
-    update_gate = (update_x + update_h).sigmoid()
-    candidate = (candidate_x + reset_gate * candidate_h).tanh()
-    hidden = candidate + update_gate * (hidden - candidate)
-    return hidden, (hidden,)
+from .modeling_cells import STEP_FUNCTIONS, RecurrentCell, State
 
 
 class RecurrentLayer(nn.Module):
-    """One LSTM or GRU layer, read in one or both directions.
+    """One plain layer, read in one or both directions by torch's own kernels.
 
     Args:
-        cell_type (`str`): `"lstm"` or `"gru"`.
+        cell_type (`str`): `"lstm"`, `"gru"`, `"rnn_tanh"` or `"rnn_relu"`.
         input_size (`int`): width of one input.
         hidden_size (`int`): units H in one direction.
         bidirectional (`bool`): read in both directions; outputs and states are then `2H` wide.
@@ -69,8 +19,12 @@ class RecurrentLayer(nn.Module):
 
     def __init__(self, *, cell_type: str, input_size: int, hidden_size: int, bidirectional: bool = False):
         super().__init__()
-        rnn_class, self.step_function = {"lstm": (nn.LSTM, lstm_step), "gru": (nn.GRU, gru_step)}[cell_type]
-        self.rnn = rnn_class(input_size, hidden_size, bidirectional=bidirectional, batch_first=True)
+        self.step_function = STEP_FUNCTIONS[cell_type]
+        options = {"bidirectional": bidirectional, "batch_first": True}
+        if cell_type.startswith("rnn_"):
+            options["nonlinearity"] = cell_type.removeprefix("rnn_")
+        rnn_class = {"lstm": nn.LSTM, "gru": nn.GRU}.get(cell_type, nn.RNN)
+        self.rnn = rnn_class(input_size, hidden_size, **options)
 
     def forward(
         self, inputs: torch.Tensor, state: State | None = None, lengths: torch.Tensor | None = None
@@ -101,14 +55,14 @@ class RecurrentLayer(nn.Module):
         return outputs, tuple(tensor.transpose(0, 1).flatten(1) for tensor in final)
 
     def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        """`W_ih x + b_ih` for the first part of the input, for all steps at once.
+        """`W x + b` for the first part of the input, for all steps at once.
 
         Args:
             inputs (`torch.Tensor` of shape `(..., width)`): the first `width` entries of the layer's input, those
                 that do not depend on the step; the rest goes through `weight_after(width)`.
 
         Returns:
-            `torch.Tensor` of shape `(..., 4H)` (LSTM) or `(..., 3H)` (GRU).
+            `torch.Tensor` of shape `(..., G * H)` with G gates.
         """
         return nn.functional.linear(inputs, self.rnn.weight_ih_l0[:, : inputs.shape[-1]], self.rnn.bias_ih_l0)
 
@@ -117,32 +71,154 @@ class RecurrentLayer(nn.Module):
         return self.rnn.weight_ih_l0[:, width:]
 
     def step(self, projected: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
-        """One step of a unidirectional layer from its projected input; shapes as in `lstm_step` and `gru_step`."""
-        return self.step_function(projected, state, self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)
+        """One step of a unidirectional layer from its projected input `(B, G * H)`; `(output, state)`."""
+        recurrent = nn.functional.linear(state[0], self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)
+        new_state = self.step_function(projected, recurrent, state)
+        return new_state[0], new_state
 
     def _split_directions(self, state: torch.Tensor) -> torch.Tensor:
         return state.unflatten(1, (-1, self.rnn.hidden_size)).transpose(0, 1).contiguous()
 
 
-@torch.no_grad()
-def init_recurrent_weights(rnn: nn.LSTM | nn.GRU) -> None:
-    """Xavier input weights, orthogonal recurrent weights, zero biases, forget gates open.
+class DeepTransitionLayer(nn.Module):
+    """A layer of cells that torch has no kernel for: layer-normalised, or with transitions between two inputs.
 
-    Each gate is drawn on its own. Orthogonal: Saxe et al. 2014, https://arxiv.org/abs/1312.6120. Forget-gate bias 1:
-    Jozefowicz et al. 2015, section 2.2. Weights that came from a checkpoint are left alone.
+    Each step reads its input in a first cell and passes the state through the transition cells (Pascanu et al. 2014,
+    https://arxiv.org/abs/1312.6026; in translation Miceli Barone et al. 2017, https://arxiv.org/abs/1707.07631).
+    Interface and arguments as `RecurrentLayer`, and:
+
+    Args:
+        layer_norm (`bool`): normalise the cells, see [`RecurrentCell`].
+        num_transitions (`int`): transition cells after the first.
     """
-    hidden_size = rnn.hidden_size
-    for name, weight in rnn.named_parameters():
-        # float32: QR, behind the orthogonal draw, knows no half precision
-        drawn = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
-        for gate in drawn.split(hidden_size):
-            if name.startswith("weight_ih"):
-                init.xavier_uniform_(gate)
-            elif name.startswith("weight_hh"):
-                init.orthogonal_(gate)
-        if name.startswith("bias_ih") and isinstance(rnn, nn.LSTM):
-            drawn[hidden_size : 2 * hidden_size] = 1.0
-        init.copy_(weight, drawn)
+
+    def __init__(
+        self,
+        *,
+        cell_type: str,
+        input_size: int,
+        hidden_size: int,
+        bidirectional: bool = False,
+        layer_norm: bool = False,
+        num_transitions: int = 0,
+    ):
+        super().__init__()
+        self.hidden_size, self.num_tensors = hidden_size, 2 if cell_type == "lstm" else 1
+        self.directions = nn.ModuleList(
+            nn.ModuleList(
+                RecurrentCell(
+                    cell_type=cell_type,
+                    input_size=0 if depth else input_size,
+                    hidden_size=hidden_size,
+                    layer_norm=layer_norm,
+                )
+                for depth in range(1 + num_transitions)
+            )
+            for _ in range(2 if bidirectional else 1)
+        )
+
+    def forward(
+        self, inputs: torch.Tensor, state: State | None = None, lengths: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, State]:
+        """Read a whole sequence; as `RecurrentLayer.forward`."""
+        if state is None:
+            width = self.hidden_size * len(self.directions)
+            state = (inputs.new_zeros(inputs.shape[0], width),) * self.num_tensors
+        starts = zip(*(tensor.chunk(len(self.directions), dim=-1) for tensor in state), strict=True)
+        lengths = None if lengths is None else lengths.to(inputs.device)
+        read = [
+            self._read(cells, inputs, start, lengths, is_backward=bool(index))
+            for index, (cells, start) in enumerate(zip(self.directions, starts, strict=True))
+        ]
+        outputs, finals = zip(*read, strict=True)
+        return torch.cat(outputs, dim=-1), tuple(torch.cat(tensors, dim=-1) for tensors in zip(*finals, strict=True))
+
+    def _read(self, cells: nn.ModuleList, inputs, state: State, lengths, *, is_backward: bool):
+        num_steps = inputs.shape[1]
+        projected, outputs = cells[0].project_inputs(inputs), [None] * num_steps
+        for step in reversed(range(num_steps)) if is_backward else range(num_steps):
+            output, new_state = _step_through(cells, projected[:, step], state)
+            if lengths is not None:
+                is_real = (step < lengths)[:, None]
+                new_state = tuple(torch.where(is_real, new, old) for new, old in zip(new_state, state, strict=True))
+                output = output * is_real
+            state, outputs[step] = new_state, output
+        return torch.stack(outputs, dim=1), state
+
+    def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        """As `RecurrentLayer.project_inputs`."""
+        return self.directions[0][0].project_inputs(inputs)
+
+    def weight_after(self, width: int) -> torch.Tensor:
+        """As `RecurrentLayer.weight_after`."""
+        return self.directions[0][0].weight_after(width)
+
+    def step(self, projected: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """As `RecurrentLayer.step`."""
+        return _step_through(self.directions[0], projected, state)
 
 
-__all__ = ["RecurrentLayer", "State", "gru_step", "init_recurrent_weights", "lstm_step"]
+class ConditionalLayer(nn.Module):
+    """Decoder layer with attention between two cells: the first reads the embedding, its output is the query, the
+    second reads the context; transition cells follow.
+
+    Nematus (Sennrich et al. 2017, https://arxiv.org/abs/1703.04357, section 3.1), there with GRUs; transitions:
+    Miceli Barone et al. 2017, https://arxiv.org/abs/1707.07631, section 2.3.
+
+    Args:
+        cell_type (`str`): as of `RecurrentLayer`.
+        input_size (`int`): width of an embedding, E.
+        context_size (`int`): width of a context, M.
+        hidden_size (`int`): units, H.
+        layer_norm (`bool`): normalise the cells, see [`RecurrentCell`].
+        num_transitions (`int`): transition cells after the second.
+    """
+
+    def __init__(
+        self,
+        *,
+        cell_type: str,
+        input_size: int,
+        context_size: int,
+        hidden_size: int,
+        layer_norm: bool = False,
+        num_transitions: int = 0,
+    ):
+        super().__init__()
+        self.cells = nn.ModuleList(
+            RecurrentCell(cell_type=cell_type, input_size=size, hidden_size=hidden_size, layer_norm=layer_norm)
+            for size in [input_size, context_size, *[0] * num_transitions]
+        )
+
+    def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        """As `RecurrentLayer.project_inputs`, for the first cell."""
+        return self.cells[0].project_inputs(inputs)
+
+    def step(self, projected: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """The first cell; as `RecurrentLayer.step`. Its output is the query."""
+        return self.cells[0].step(projected, state)
+
+    def read_context(self, context: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """The second cell and the transitions, from a context `(B, M)` and the state after `step`."""
+        return _step_through(self.cells[1:], self.cells[1].project_inputs(context), state)
+
+
+def _step_through(cells, projected: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+    first, *transitions = cells
+    output, state = first.step(projected, state)
+    for transition in transitions:
+        output, state = transition.step(None, state)
+    return output, state
+
+
+def build_recurrent_layer(
+    *, layer_norm: bool = False, num_transitions: int = 0, **sizes
+) -> RecurrentLayer | DeepTransitionLayer:
+    """The layer for these cells: torch's own where torch has them, which is many times faster."""
+    # CODEPATH: plain cells (most presets), normalised ones (rnmt_plus2018) or transitions (deep Nematus models)
+    if layer_norm or num_transitions:
+        return DeepTransitionLayer(layer_norm=layer_norm, num_transitions=num_transitions, **sizes)
+    return RecurrentLayer(**sizes)
+
+
+__all__ = ["ConditionalLayer", "DeepTransitionLayer", "RecurrentLayer", "State", "build_recurrent_layer"]

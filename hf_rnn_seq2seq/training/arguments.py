@@ -198,6 +198,7 @@ class Recipe:
 
     Args:
         model (`dict`): fields of [`RnnSeq2SeqConfig`]; vocabulary sizes and special ids come from the tokenizer.
+            `preset` names an architecture that the other fields change, see `RnnSeq2SeqConfig.from_preset`.
         generation (`dict`): fields of `GenerationConfig` saved with the model.
     """
 
@@ -209,7 +210,8 @@ class Recipe:
     card: CardArguments = dataclasses.field(default_factory=CardArguments)
 
     def __post_init__(self):
-        check_names(self.model, [field.name for field in dataclasses.fields(RnnSeq2SeqConfig)], "model.")
+        fields = [field.name for field in dataclasses.fields(RnnSeq2SeqConfig)]
+        check_names(self.model, ["preset", *fields], "model.")
         check_names(self.generation, GenerationConfig().to_dict(), "generation.")
 
 
@@ -236,7 +238,7 @@ def recipe_to_dict(recipe: Any) -> dict:
 def changed_settings(recipe: Recipe) -> dict[str, Any]:
     """Settings of training, tokenizer and model that are not the defaults, by their names in a recipe."""
     defaults = RnnSeq2SeqConfig().to_dict()
-    changed = {f"model.{name}": value for name, value in recipe.model.items() if value != defaults[name]}
+    changed = {f"model.{name}": value for name, value in recipe.model.items() if value != defaults.get(name)}
     for section in ("tokenizer", "training"):
         arguments = getattr(recipe, section)
         for field in dataclasses.fields(arguments):

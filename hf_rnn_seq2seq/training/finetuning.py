@@ -274,8 +274,9 @@ def _write_folder(recipe: FinetuningRecipe, trainer: TokenBudgetTrainer, history
     lines = [json.dumps(_rename(entry)) for entry in history]
     (folder / LOG_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
     plot_learning_curves(folder / LOG_FILE, folder / CURVES_FILE)
-    attention = map_attention(trainer.model, trainer.processing_class, facts["example"])
-    plot_attention(attention, folder / ATTENTION_FILE)
+    if trainer.model.config.has_token_attention:
+        attention = map_attention(trainer.model, trainer.processing_class, facts["example"])
+        plot_attention(attention, folder / ATTENTION_FILE)
     facts["fingerprints"] = recipe.data.fingerprints()
     (folder / RESULTS_FILE).write_text(json.dumps(facts, indent=2, ensure_ascii=False), encoding="utf-8")
     write_model_card(folder)

@@ -17,9 +17,11 @@ from accelerate.utils import gather_object
 from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_outputs import Seq2SeqLMOutput
 
 from ..data.batching import LABEL_PADDING, BatchPlan, EncodedPair, collate, encode_pairs
 from ..decoding.translation import translate
+from ..model.modeling_copy import summed_coverage_loss
 from .arguments import TrainingArguments
 from .checkpoints import STATE_FOLDER, CheckpointKeeper, load_average, save_folder
 from .learning_rate import LearningRate
@@ -285,7 +287,7 @@ class TrainingLoop:
             rows = {name: tensor.to(accelerator.device) for name, tensor in rows.items()}
             is_last = number == len(batches)
             with contextlib.nullcontext() if is_last else accelerator.no_sync(self.model):
-                loss = self._loss(rows, arguments.label_smoothing)
+                loss = self._training_loss(rows)
                 # processes are averaged over when gradients meet; the loss is a mean over all their tokens
                 accelerator.backward(loss * (world / num_target))
             total += loss.detach()
@@ -305,11 +307,17 @@ class TrainingLoop:
             progress.logged[name] += amount
         self._report(bar, summed / num_target, rate, float(norm))
 
-    def _loss(self, rows: dict[str, torch.Tensor], label_smoothing: float = 0.0) -> torch.Tensor:
+    def _training_loss(self, rows: dict[str, torch.Tensor]) -> torch.Tensor:
+        """What is minimised, summed over target tokens."""
+        weight = self.bare_model.config.coverage_loss_weight
+        outputs, labels = self._run_model(rows, output_attentions=weight > 0)
+        loss = summed_loss(outputs.logits, labels, self.arguments.label_smoothing)
+        return loss + weight * summed_coverage_loss(outputs.cross_attentions[0], labels) if weight else loss
+
+    def _run_model(self, rows: dict[str, torch.Tensor], **options) -> tuple[Seq2SeqLMOutput, torch.Tensor]:
         labels = rows.pop("labels")
         decoder_input_ids = self.bare_model.prepare_decoder_input_ids_from_labels(labels)
-        logits = self.model(**rows, decoder_input_ids=decoder_input_ids, use_cache=False).logits
-        return summed_loss(logits, labels, label_smoothing)
+        return self.model(**rows, decoder_input_ids=decoder_input_ids, use_cache=False, **options), labels
 
     def _report(self, bar: tqdm, loss: float, rate: float, norm: float) -> None:
         """Progress bar at every update, a line of the log now and then: means since the line before."""
@@ -350,7 +358,8 @@ class TrainingLoop:
             rows = collate(batch, pad_token_id=self.pad_token_id)
             rows = {name: tensor.to(self.accelerator.device) for name, tensor in rows.items()}
             num_tokens += sum(len(pair.target) for pair in batch)
-            summed += self._loss(rows).item()
+            outputs, labels = self._run_model(rows)
+            summed += summed_loss(outputs.logits, labels).item()
         both = torch.tensor([summed, num_tokens], device=self.accelerator.device)
         summed, num_tokens = self.accelerator.reduce(both).tolist()
         return summed / num_tokens

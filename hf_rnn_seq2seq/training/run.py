@@ -162,17 +162,12 @@ def _build_model(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> RnnSeq2S
                 f"`model.{name}` comes from the tokenizer, got {recipe.model[name]}; set it in `tokenizer`."
             )
     has_two_sides = isinstance(tokenizer, RnnSeq2SeqTokenizer)
-    config = RnnSeq2SeqConfig(
-        **{
-            "vocab_size": len(tokenizer),
-            "decoder_vocab_size": tokenizer.target_vocab_size if has_two_sides else len(tokenizer),
-            "share_encoder_decoder_embeddings": not has_two_sides,
-            **special,
-            "bos_token_id": bos,
-            "decoder_start_token_id": bos,
-            **recipe.model,
-        }
-    )
+    fields = {"vocab_size": len(tokenizer), **special, "bos_token_id": bos, "decoder_start_token_id": bos}
+    if has_two_sides:
+        fields |= {"decoder_vocab_size": tokenizer.target_vocab_size, "share_encoder_decoder_embeddings": False}
+    fields |= recipe.model
+    preset = fields.pop("preset", None)
+    config = RnnSeq2SeqConfig(**fields) if preset is None else RnnSeq2SeqConfig.from_preset(preset, **fields)
     model = RnnSeq2SeqForConditionalGeneration(config)
     defaults = {"num_beams": 5, "max_new_tokens": recipe.data.max_target_tokens}
     model.generation_config = GenerationConfig(
@@ -204,7 +199,8 @@ def _finish(
         output_dir = Path(arguments.output_dir)
         save_folder(output_dir, model, tokenizer)
         plot_learning_curves(output_dir / LOG_FILE, output_dir / CURVES_FILE)
-        plot_attention(map_attention(model, tokenizer, example), output_dir / ATTENTION_FILE)
+        if model.config.has_token_attention:
+            plot_attention(map_attention(model, tokenizer, example), output_dir / ATTENTION_FILE)
         if test_texts:
             facts["test"] = [score.to_dict() for score in _test(recipe, model, tokenizer, test_texts)]
             facts["test_set"] = str(recipe.data.test)

@@ -9,14 +9,26 @@ import torch
 from hf_rnn_seq2seq import train_tokenizer
 from hf_rnn_seq2seq.export.onnx_export import export_onnx
 from hf_rnn_seq2seq.export.onnx_runner import OnnxTranslator
-from tests.conftest import CELLS, DECODERS, build_model
+from tests.conftest import build_model
 
-# every cell with every decoder, every attention once with each
-COMBINATIONS = [
-    (cell, decoder, ["general", "dot", "additive"][(i + j) % 3])
-    for i, cell in enumerate(CELLS)
-    for j, decoder in enumerate(DECODERS)
-]
+# every cell, decoder, attention and bridge at least once
+ARCHITECTURES = {
+    "luong": {},
+    "input_feeding": {"decoder_type": "input_feeding", "cell_type": "gru", "attention_type": "dot"},
+    "bahdanau": {"decoder_type": "bahdanau", "attention_type": "additive", "bridge_input": "backward"},
+    "bahdanau_gru": {"decoder_type": "bahdanau", "cell_type": "gru", "readout_type": "maxout"},
+    "conditional": {"decoder_type": "conditional", "cell_type": "gru", "bridge_input": "mean"},
+    "gnmt": {
+        "decoder_type": "gnmt",
+        "attention_type": "normalized_additive",
+        "bidirectional": "first",
+        "num_encoder_layers": 3,
+        "residual_from_layer": 3,
+        "bridge_type": "zeros",
+    },
+    "heads": {"attention_type": "dot", "num_attention_heads": 2, "cell_type": "rnn_tanh", "bridge_type": "copy"},
+    "local": {"local_attention_window": 2, "readout_type": "concat"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -24,16 +36,10 @@ def tokenizer():
     return train_tokenizer(["a b c d e f g h i"] * 2, kind="word")
 
 
-@pytest.fixture(scope="module", params=COMBINATIONS, ids="-".join)
+@pytest.fixture(scope="module", params=ARCHITECTURES)
 def exported(request, tokenizer, tmp_path_factory):
-    cell, decoder, attention = request.param
-    model = build_model(
-        vocab_size=len(tokenizer),
-        cell_type=cell,
-        decoder_type=decoder,
-        attention_type=attention,
-        tie_word_embeddings=False,
-    ).float()
+    fields = ARCHITECTURES[request.param]
+    model = build_model(vocab_size=len(tokenizer), tie_word_embeddings=False, **fields).float()
     # far from uniform, so that sentences differ and some end early
     for parameter in model.parameters():
         parameter.data.mul_(2.5)
@@ -57,8 +63,8 @@ def test_logits_are_those_of_torch(exported, tokenizer, sentences):
     target = torch.tensor([1, 5, 7, 4, 6])
     expected = model(**batch, decoder_input_ids=target.repeat(7, 1)).logits.numpy()
     source = {"lengths": batch["attention_mask"].sum(1).numpy()}
-    memory, keys, *states = translator.encoder.run(None, {"input_ids": batch["input_ids"].numpy(), **source})
-    source |= {"memory": memory, "keys": keys}
+    keys, values, *states = translator.encoder.run(None, {"input_ids": batch["input_ids"].numpy(), **source})
+    source |= {"keys": keys, "values": values}
     # two beams that do the same
     carried = [state[:, None].repeat(2, 1) for state in states]
     carried += [np.zeros((7, 2, size), np.float32) for size in translator.carried_sizes[len(states) :]]
@@ -69,10 +75,10 @@ def test_logits_are_those_of_torch(exported, tokenizer, sentences):
             None, {"input_ids": tokens, "num_candidates": candidates, **source, **inputs}
         )
         for beam in range(2):
-            np.testing.assert_allclose(logits[:, beam], expected[:, step], atol=1e-4)
+            np.testing.assert_allclose(logits[:, beam], expected[:, step], atol=5e-4)
         best = torch.tensor(expected[:, step]).log_softmax(-1).topk(3)
         np.testing.assert_array_equal(ids[:, 0], best.indices)
-        np.testing.assert_allclose(log_probs[:, 0], best.values, atol=1e-4)
+        np.testing.assert_allclose(log_probs[:, 0], best.values, atol=5e-4)
 
 
 @pytest.mark.parametrize("settings", [{"num_beams": 1}, {}, {"num_beams": 4, "length_penalty": 0.4}])
@@ -102,8 +108,8 @@ def test_int8_logits_are_near(exported, tokenizer, sentences):
     for precision in ("fp32", "int8"):
         translator = OnnxTranslator(folder, precision=precision)
         source = {"lengths": batch["attention_mask"].sum(1)}
-        memory, keys, *states = translator.encoder.run(None, {"input_ids": batch["input_ids"], **source})
-        found.append(memory)
+        _, values, *_ = translator.encoder.run(None, {"input_ids": batch["input_ids"], **source})
+        found.append(values)
         assert len(translator.translate(sentences)) == len(sentences)
     assert np.abs(found[0]).max() > 0.5
     # 8 bits of a weight and of every activation, states between -1 and 1
@@ -156,3 +162,10 @@ def test_settings_that_the_search_lacks_are_refused(tmp_path, tokenizer):
         OnnxTranslator(tmp_path)
     with pytest.raises(FileNotFoundError, match="hf-rnn-seq2seq export"):
         OnnxTranslator(tmp_path, precision="int8")
+
+
+def test_architectures_that_the_graphs_lack_are_refused(tmp_path, tokenizer):
+    model = build_model(vocab_size=len(tokenizer), reverse_source=True, bidirectional=False, copy_attention=True)
+    with pytest.raises(ValueError, match="does not know `reverse_source=True`, `copy_attention=True`; run this model"):
+        export_onnx(model, tokenizer, tmp_path / "onnx")
+    assert not (tmp_path / "onnx").exists()

@@ -3,47 +3,78 @@
 import pytest
 import torch
 
+from hf_rnn_seq2seq import RnnSeq2SeqConfig
 from hf_rnn_seq2seq.model.modeling_bridge import Bridge
 from hf_rnn_seq2seq.model.modeling_readout import Readout
 from tests import reference
+from tests.conftest import TINY
 
 
-@pytest.mark.parametrize("has_cell", [True, False])
-def test_bridge_equals_plain_loop_with_gradients(has_cell):
+def assert_same_gradients(total, twin_total, tensors):
+    options = {"allow_unused": True}
+    for ours, theirs in zip(
+        torch.autograd.grad(total, tensors, **options),
+        torch.autograd.grad(twin_total, tensors, **options),
+        strict=True,
+    ):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("bridge_cell", ["cell", "hidden"])
+@pytest.mark.parametrize("cell_type", ["lstm", "gru"])
+@pytest.mark.parametrize("bridge_type", ["copy", "dense", "dense_tanh"])
+def test_bridge_equals_plain_loop_with_gradients(bridge_type, cell_type, bridge_cell):
     torch.manual_seed(0)
-    bridge = Bridge(memory_size=3, hidden_size=4, num_layers=2, has_cell=has_cell).double()
-    finals = [torch.randn(2, 3, 3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
-    states = bridge(finals[0], finals[1] if has_cell else None)
-    twins = [reference.start_states(bridge, [final[row, -1] for final in finals]) for row in range(2)]
+    config = RnnSeq2SeqConfig(
+        **{**TINY, "bridge_type": bridge_type, "cell_type": cell_type, "bridge_cell": bridge_cell}
+    )
+    bridge = Bridge(
+        bridge_type=bridge_type,
+        input_size=6,
+        hidden_size=6,
+        num_layers=2,
+        has_cell=cell_type == "lstm",
+        cell_from_hidden=bridge_cell == "hidden",
+    ).double()
+    finals = [torch.randn(3, 2, 6, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    states = bridge(*finals)
+    twins = [
+        reference.start_states(config, bridge, None, [tuple(final[row, k] for final in finals) for k in range(2)])
+        for row in range(3)
+    ]
     total, twin_total = 0.0, 0.0
     for layer, state in enumerate(states):
-        assert len(state) == (2 if has_cell else 1)
+        assert len(state) == (2 if cell_type == "lstm" else 1)
         for kind, tensor in enumerate(state):
             expected = torch.stack([twin[layer][kind] for twin in twins])
             torch.testing.assert_close(tensor, expected, rtol=0, atol=1e-14)
             probe = torch.randn_like(tensor)
             total, twin_total = total + (tensor * probe).sum(), twin_total + (expected * probe).sum()
-    tensors = [*finals[: len(states[0])], *bridge.parameters()]
-    for ours, theirs in zip(
-        torch.autograd.grad(total, tensors), torch.autograd.grad(twin_total, tensors), strict=True
-    ):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    assert_same_gradients(total, twin_total, [*finals, *bridge.parameters()])
 
 
-def test_readout_equals_plain_loop_with_gradients():
+def test_bridge_of_zeros_starts_from_zeros():
+    bridge = Bridge(bridge_type="zeros", input_size=3, hidden_size=4, num_layers=2, has_cell=True)
+    states = bridge(torch.randn(2, 1, 3), None)
+    assert [tensor.tolist() for state in states for tensor in state] == [[[0.0] * 4] * 2] * 4
+
+
+@pytest.mark.parametrize(
+    ("readout_type", "readout_size"),
+    [("linear", 4), ("tanh", 4), ("maxout", 4), ("context_gate", 4), ("concat", 6), ("state", 3)],
+)
+def test_readout_equals_plain_loop_with_gradients(readout_type, readout_size):
     torch.manual_seed(0)
-    readout = Readout(part_sizes=[3, 2], readout_size=4).double()
-    parts = [torch.randn(2, 5, size, dtype=torch.float64, requires_grad=True) for size in (3, 2)]
+    sizes = [3] if readout_type == "state" else [3, 2, 1]
+    readout = Readout(readout_type=readout_type, part_sizes=sizes, readout_size=readout_size).double()
+    parts = [torch.randn(2, 5, size, dtype=torch.float64, requires_grad=True) for size in sizes]
     features = readout(*parts)
+    assert features.shape == (2, 5, readout_size)
     expected = torch.stack(
         [torch.stack([reference.read_out(readout, *(p[b, t] for p in parts)) for t in range(5)]) for b in range(2)]
     )
     torch.testing.assert_close(features, expected, rtol=0, atol=1e-14)
     probe = torch.randn_like(features)
-    tensors = [*parts, *readout.parameters()]
-    for ours, theirs in zip(
-        torch.autograd.grad((features * probe).sum(), tensors),
-        torch.autograd.grad((expected * probe).sum(), tensors),
-        strict=True,
-    ):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    assert_same_gradients((features * probe).sum(), (expected * probe).sum(), [*parts, *readout.parameters()])

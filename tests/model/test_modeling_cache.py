@@ -14,13 +14,16 @@ def assert_same_state(cache, other):
     for state, expected in zip(cache.states, other.states, strict=True):
         for tensor, twin in zip(state, expected, strict=True):
             torch.testing.assert_close(tensor, twin, rtol=0, atol=1e-12)
-    if cache.feed is not None:
-        torch.testing.assert_close(cache.feed, other.feed, rtol=0, atol=1e-12)
-    torch.testing.assert_close(cache.keys, other.keys, rtol=0, atol=1e-12)
+    for ours, twin in [(cache.feed, other.feed), (cache.past_weights, other.past_weights)]:
+        assert (ours is None) == (twin is None)
+        if ours is not None:
+            torch.testing.assert_close(ours, twin, rtol=0, atol=1e-12)
+    if cache.memory is not None:
+        torch.testing.assert_close(cache.memory, other.memory, rtol=0, atol=1e-12)
 
 
-def test_reordered_state_is_the_state_of_the_reordered_prefixes(cell_type, decoder_type):
-    model = build_model(cell_type=cell_type, decoder_type=decoder_type)
+def test_reordered_state_is_the_state_of_the_reordered_prefixes(architecture):
+    model = build_model(**architecture)
     # two beams of one sentence
     ids, mask = pad([[4, 5, 2], [4, 5, 2]])
     prefix = torch.tensor([[1, 5, 6], [1, 7, 8]])
@@ -30,8 +33,8 @@ def test_reordered_state_is_the_state_of_the_reordered_prefixes(cell_type, decod
     assert_same_state(cache, decode_prefix(model, ids, mask, prefix[order]))
 
 
-def test_repeated_and_selected_rows_are_those_of_the_batch(cell_type, decoder_type):
-    model = build_model(cell_type=cell_type, decoder_type=decoder_type)
+def test_repeated_and_selected_rows_are_those_of_the_batch(architecture):
+    model = build_model(**architecture)
     ids, mask = pad([[4, 5, 2], [9, 2]])
     prefix = torch.tensor([[1, 5, 6], [1, 7, 8]])
     cache = decode_prefix(model, ids, mask, prefix)

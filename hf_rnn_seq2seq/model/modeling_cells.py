@@ -1,0 +1,169 @@
+"""One step of a recurrence: plain RNN, GRU and LSTM, their layer-normalised forms, and transitions without input."""
+
+import torch
+from torch import nn
+from transformers import initialization as init
+
+# `(hidden,)` or, LSTM, `(hidden, cell)`; each (B, H), or (B, 2H) of a bidirectional layer: forward, then backward
+State = tuple[torch.Tensor, ...]
+
+
+def lstm_step(
+    projected: torch.Tensor, recurrent: torch.Tensor, state: State, cell_norm: nn.Module | None = None
+) -> State:
+    """LSTM with forget gate. Gers et al. 2000, without peepholes; gate order i, f, g, o as in torch.
+
+    Args:
+        projected (`torch.Tensor` of shape `(B, 4H)`): `W x + b`.
+        recurrent (`torch.Tensor` of shape `(B, 4H)`): `U hidden + c`.
+        state (`State`): hidden and cell, each `(B, H)`.
+        cell_norm (`nn.Module`, *optional*): what the cell passes on its way to the output (Ba et al. 2016, equation
+            22).
+    """
+    input_gate, forget_gate, candidate, output_gate = (projected + recurrent).chunk(4, dim=-1)
+    cell = forget_gate.sigmoid() * state[1] + input_gate.sigmoid() * candidate.tanh()
+    shown = cell if cell_norm is None else cell_norm(cell)
+    return output_gate.sigmoid() * shown.tanh(), cell
+
+
+def gru_step(projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
+    """GRU. Cho et al. 2014, https://arxiv.org/abs/1406.1078, equations 5 to 8, with the reset gate after the
+    recurrent product, as in torch and Nematus; gate order r, z, n. Arguments as `lstm_step`, `3H` wide.
+    """
+    reset_x, update_x, candidate_x = projected.chunk(3, dim=-1)
+    reset_h, update_h, candidate_h = recurrent.chunk(3, dim=-1)
+    reset_gate = (reset_x + reset_h).sigmoid()
+    update_gate = (update_x + update_h).sigmoid()
+    candidate = (candidate_x + reset_gate * candidate_h).tanh()
+    return (candidate + update_gate * (state[0] - candidate),)
+
+
+def rnn_tanh_step(projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
+    """Elman 1990 with tanh: `tanh(W x + b + U h + c)`; all of them `(B, H)`."""
+    return (torch.tanh(projected + recurrent),)
+
+
+def rnn_relu_step(projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
+    """Elman's network with rectified units (Le et al. 2015, https://arxiv.org/abs/1504.00941)."""
+    return (torch.relu(projected + recurrent),)
+
+
+STEP_FUNCTIONS = {"lstm": lstm_step, "gru": gru_step, "rnn_tanh": rnn_tanh_step, "rnn_relu": rnn_relu_step}
+NUM_GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+
+
+class GateNorm(nn.Module):
+    """Layer normalisation of each gate by itself, as in RNMT+ (Chen et al. 2018, section 4); gain and bias per entry.
+
+    Args:
+        num_gates (`int`): G.
+        hidden_size (`int`): entries H of one gate.
+    """
+
+    def __init__(self, *, num_gates: int, hidden_size: int):
+        super().__init__()
+        self.gates = (num_gates, hidden_size)
+        self.weight = nn.Parameter(torch.ones(num_gates * hidden_size))
+        self.bias = nn.Parameter(torch.zeros(num_gates * hidden_size))
+
+    def forward(self, gates: torch.Tensor) -> torch.Tensor:
+        """Normalise gates of shape `(..., G * H)`."""
+        normed = nn.functional.layer_norm(gates.unflatten(-1, self.gates), self.gates[1:]).flatten(-2)
+        return normed * self.weight + self.bias
+
+
+class RecurrentCell(nn.Module):
+    """One step of a recurrence with its own weights: `state' = f(W x + b, U hidden + c)`.
+
+    With `layer_norm` both products are normalised, gate by gate, and the LSTM's cell on its way out (Ba et al. 2016,
+    https://arxiv.org/abs/1607.06450, equations 20 to 22); the biases are then those of the norms.
+
+    Args:
+        cell_type (`str`): `"lstm"`, `"gru"`, `"rnn_tanh"` or `"rnn_relu"`.
+        input_size (`int`): width of one input; 0 makes a transition cell, which reads its state only.
+        hidden_size (`int`): units, H.
+        layer_norm (`bool`): normalise.
+    """
+
+    def __init__(self, *, cell_type: str, input_size: int, hidden_size: int, layer_norm: bool = False):
+        super().__init__()
+        self.cell_type, self.hidden_size, self.layer_norm = cell_type, hidden_size, layer_norm
+        num_gates = NUM_GATES[cell_type]
+        size = num_gates * hidden_size
+        self.weight_ih = nn.Parameter(torch.empty(size, input_size)) if input_size else None
+        self.weight_hh = nn.Parameter(torch.empty(size, hidden_size))
+        if layer_norm:
+            self.input_norm = GateNorm(num_gates=num_gates, hidden_size=hidden_size) if input_size else None
+            self.recurrent_norm = GateNorm(num_gates=num_gates, hidden_size=hidden_size)
+            self.cell_norm = GateNorm(num_gates=1, hidden_size=hidden_size) if cell_type == "lstm" else None
+        self.bias_ih = None if layer_norm else nn.Parameter(torch.empty(size))
+        self.bias_hh = None if layer_norm else nn.Parameter(torch.empty(size))
+
+    def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
+        """`W x + b` of the first part of the input, for all steps at once; as `RecurrentLayer.project_inputs`."""
+        return nn.functional.linear(inputs, self.weight_ih[:, : inputs.shape[-1]], self.bias_ih)
+
+    def weight_after(self, width: int) -> torch.Tensor:
+        """Columns of the input weights for what follows the first `width` entries of the input."""
+        return self.weight_ih[:, width:]
+
+    def step(self, projected: torch.Tensor | None, state: State) -> tuple[torch.Tensor, State]:
+        """One step from a projected input `(B, G * H)`, None of a transition cell; `(output, state)`."""
+        recurrent = nn.functional.linear(state[0], self.weight_hh, self.bias_hh)
+        norms = {}
+        if self.layer_norm:
+            recurrent = self.recurrent_norm(recurrent)
+            projected = projected if self.input_norm is None else self.input_norm(projected)
+            norms = {"cell_norm": self.cell_norm} if self.cell_type == "lstm" else {}
+        if projected is None:
+            # all that a transition has for an input is a bias
+            projected = torch.zeros_like(recurrent) if self.bias_ih is None else self.bias_ih.to(recurrent.dtype)
+        new_state = STEP_FUNCTIONS[self.cell_type](projected, recurrent, state, **norms)
+        return new_state[0], new_state
+
+
+@torch.no_grad()
+def init_recurrent_weights(recurrence: nn.RNNBase | RecurrentCell) -> None:
+    """Xavier input weights, orthogonal recurrent weights, zero biases, forget gates open.
+
+    Each gate is drawn on its own. Orthogonal: Saxe et al. 2014, https://arxiv.org/abs/1312.6120. Forget-gate bias 1:
+    Jozefowicz et al. 2015, section 2.2. Weights that came from a checkpoint are left alone.
+    """
+    hidden_size = recurrence.hidden_size
+    for name, weight in recurrence.named_parameters():
+        if "norm" in name:
+            continue
+        # float32: QR, behind the orthogonal draw, knows no half precision
+        drawn = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
+        for gate in drawn.split(hidden_size):
+            if name.startswith("weight_ih"):
+                init.xavier_uniform_(gate)
+            elif name.startswith("weight_hh"):
+                init.orthogonal_(gate)
+        if name.startswith("bias_ih"):
+            _open_forget_gate(recurrence, drawn)
+        init.copy_(weight, drawn)
+    if isinstance(recurrence, RecurrentCell) and recurrence.layer_norm:
+        bias = recurrence.recurrent_norm.bias
+        drawn = torch.zeros_like(bias)
+        _open_forget_gate(recurrence, drawn)
+        init.copy_(bias, drawn)
+
+
+def _open_forget_gate(recurrence: nn.RNNBase | RecurrentCell, bias: torch.Tensor) -> None:
+    size = recurrence.hidden_size
+    if isinstance(recurrence, nn.LSTM) or (isinstance(recurrence, RecurrentCell) and recurrence.cell_type == "lstm"):
+        bias[size : 2 * size] = 1.0
+
+
+__all__ = [
+    "STEP_FUNCTIONS",
+    "GateNorm",
+    "RecurrentCell",
+    "State",
+    "gru_step",
+    "init_recurrent_weights",
+    "lstm_step",
+    "rnn_relu_step",
+    "rnn_tanh_step",
+]

@@ -1,0 +1,70 @@
+"""Train every named architecture on the built-in corpus and print one table.
+
+python scripts/train_presets.py --output runs/presets
+python scripts/train_presets.py --output runs/presets --preset gnmt2016 --preset cho2014
+
+Presets whose folder holds results already are not trained again.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from hf_rnn_seq2seq.model.configuration_presets import PRESETS
+
+RECIPE = Path(__file__).parent / "configs" / "presets_on_dates.yaml"
+# widths that go together, depths that two cores can train, and more passes where one vector holds the whole source
+CHANGES = {
+    "cho2014": ["model.readout_size=96", "model.encoder_hidden_size=192", "training.max_epochs=24"],
+    "sutskever2014": ["model.encoder_hidden_size=192", "training.max_epochs=24"],
+    "bahdanau2015": ["model.readout_size=96"],
+    "luong2015": ["model.encoder_hidden_size=192"],
+    "luong2015_input_feeding": ["model.encoder_hidden_size=192"],
+    "gnmt2016": ["model.num_encoder_layers=4", "model.num_decoder_layers=4"],
+    "rnmt_plus2018": ["model.num_encoder_layers=3", "model.num_decoder_layers=3"],
+    "see2017": ["model.readout_size=192"],
+}
+
+
+def train(preset: str, output: Path) -> None:
+    """One preset in a process of its own, unless it has been trained."""
+    folder = output / preset
+    if (folder / "results.json").is_file():
+        return
+    words = [f"model.preset={preset}", f"training.output_dir={folder}", *CHANGES.get(preset, [])]
+    command = [sys.executable, "-m", "hf_rnn_seq2seq.cli", "train", str(RECIPE), "training.overwrite=true", *words]
+    subprocess.run(command, check=True)
+
+
+def describe(preset: str, output: Path) -> str:
+    """A row of the table."""
+    facts = json.loads((output / preset / "results.json").read_text(encoding="utf-8"))
+    exact = {score["name"]: score["value"] for score in facts["test"]}["exact match"]
+    cells = [
+        f"`{preset}`",
+        f"{facts['num_parameters'] / 1e6:.2f} M",
+        f"{facts['epochs']}",
+        f"{facts['training_wall_seconds'] / 60:.1f}",
+        f"{facts['target_tokens_per_second']:,.0f}",
+        f"{exact:.1f}%",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder for a folder of each preset")
+    parser.add_argument("--preset", action="append", choices=list(PRESETS), help="only this one, or several")
+    arguments = parser.parse_args()
+    chosen = arguments.preset or list(PRESETS)
+    for preset in chosen:
+        train(preset, arguments.output)
+    rows = [describe(preset, arguments.output) for preset in chosen]
+    header = "| preset | parameters | epochs | minutes | target tokens/s | exact match |\n|---|---|---|---|---|---|"
+    sys.stdout.write("\n".join([header, *rows]) + "\n")
+
+
+if __name__ == "__main__":
+    main()
