@@ -54,6 +54,7 @@ def describe(preset: str, output: Path) -> str:
 
 
 def main() -> None:
+    """Train what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, required=True, help="folder for a folder of each preset")
     parser.add_argument("--preset", action="append", choices=list(PRESETS), help="only this one, or several")

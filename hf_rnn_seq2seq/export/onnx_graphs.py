@@ -179,5 +179,5 @@ class DecoderStepGraph(nn.Module):
         return logits, log_probs, ids, *new_carried, *([features] if is_feeding else [])
 
     def _attend(self, query: torch.Tensor, memory: Memory) -> torch.Tensor:
-        context, _, _ = self.decoder.attention(query, memory)
+        context, _, _ = self.decoder.attention(query, *memory)
         return context

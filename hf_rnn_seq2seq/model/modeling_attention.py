@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 class Memory(NamedTuple):
@@ -20,14 +21,16 @@ class Memory(NamedTuple):
     mask: torch.Tensor | None
 
 
-def weigh_memory(energies: torch.Tensor, memory: Memory) -> tuple[torch.Tensor, torch.Tensor]:
+def weigh_memory(
+    energies: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Turn energies into attention weights and the context they select.
 
     Bahdanau et al. 2015, https://arxiv.org/abs/1409.0473, equations 5 and 6.
 
     Args:
         energies (`torch.Tensor` of shape `(B, N, T, S)`): match of every query with every memory slot.
-        memory (`Memory`): encoder outputs.
+        values, mask: as in [`Memory`].
 
     Returns:
         `(context, weights)` of shapes `(B, T, M)` and `(B, N, T, S)`. `weights` sum to 1 over S and are 0 on padding;
@@ -35,16 +38,16 @@ def weigh_memory(energies: torch.Tensor, memory: Memory) -> tuple[torch.Tensor, 
     """
     dtype = energies.dtype
     energies = energies.to(torch.promote_types(dtype, torch.float32))
-    if memory.mask is None:
+    if mask is None:
         weights = energies.softmax(-1)
     else:
-        is_padding = ~memory.mask[:, None, None]
+        is_padding = ~mask[:, None, None]
         # finfo.min, not -inf: a row of padding only must not become NaN
         weights = energies.masked_fill(is_padding, torch.finfo(energies.dtype).min).softmax(-1)
         # such a row is uniform now, over a width that depends on its neighbours in the batch
         weights = weights.masked_fill(is_padding, 0.0)
     weights = weights.to(dtype)
-    context = weights @ memory.values.to(dtype)
+    context = weights @ values.to(dtype)
     return context.transpose(1, 2).flatten(2), weights
 
 
@@ -79,7 +82,7 @@ class LocalWindow(nn.Module):
         return energies.masked_fill((distances.abs() > self.window)[:, None], torch.finfo(energies.dtype).min)
 
 
-class Attention(nn.Module):
+class Attention(GradientCheckpointingLayer):
     """What all kinds share. A kind says how to make keys of the memory, and energies of queries and keys.
 
     Args:
@@ -106,13 +109,18 @@ class Attention(nn.Module):
         return Memory(self.split_heads(self.make_keys(memory)), self.split_heads(values), mask)
 
     def forward(
-        self, query: torch.Tensor, memory: Memory, past_weights: torch.Tensor | None = None
+        self,
+        query: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        past_weights: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """Weigh the memory by its match with each query.
 
         Args:
             query (`torch.Tensor` of shape `(B, T, H)`): decoder states.
-            memory (`Memory`): `project_memory(memory)`.
+            keys, values, mask: what `project_memory` returned.
             past_weights (`torch.Tensor` of shape `(B, S)`, *optional*): what this returned for the steps before; only
                 with feedback, see [`AdditiveAttention`].
 
@@ -120,10 +128,10 @@ class Attention(nn.Module):
             `(context, weights, past_weights)` of shapes `(B, T, M)`, `(B, N, T, S)` and `(B, S)`; the last is None
             without feedback.
         """
-        energies = self.make_energies(query, memory.keys.to(query.dtype))
+        energies = self.make_energies(query, keys.to(query.dtype))
         if self.local_window is not None:
-            energies = self.local_window(energies, query, memory.mask)
-        return *weigh_memory(energies, memory), None
+            energies = self.local_window(energies, query, mask)
+        return *weigh_memory(energies, values, mask), None
 
     def make_keys(self, memory: torch.Tensor) -> torch.Tensor:
         """Keys `(B, S, A)` of encoder outputs `(B, S, M)`."""
@@ -271,18 +279,23 @@ class AdditiveAttention(Attention):
         return (torch.tanh(pairs) @ vectors[:, None, :, None]).squeeze(-1)
 
     def forward(
-        self, query: torch.Tensor, memory: Memory, past_weights: torch.Tensor | None = None
+        self,
+        query: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        past_weights: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
         """As `Attention.forward`; with feedback one step after the other."""
         # CODEPATH: none (bahdanau2015 and most), coverage (see2017), location (speech and other monotonic inputs)
         if self.feedback == "none":
-            return super().forward(query, memory)
+            return super().forward(query, keys, values, mask)
         if past_weights is None:
-            past_weights = query.new_zeros(len(query), memory.keys.shape[2])
+            past_weights = query.new_zeros(len(query), keys.shape[2])
         contexts, all_weights = [], []
         for step in query.split(1, dim=1):
-            keys = memory.keys + self._read_past(past_weights)[:, None]
-            context, weights, _ = super().forward(step, memory._replace(keys=keys))
+            seen = keys + self._read_past(past_weights)[:, None]
+            context, weights, _ = super().forward(step, seen, values, mask)
             latest = weights[:, 0, 0]
             past_weights = past_weights + latest if self.feedback == "coverage" else latest
             contexts.append(context)
@@ -317,10 +330,15 @@ class FixedContext(nn.Module):
         return Memory(values, values, None)
 
     def forward(
-        self, query: torch.Tensor, memory: Memory, past_weights: torch.Tensor | None = None
+        self,
+        query: torch.Tensor,
+        keys: torch.Tensor,
+        values: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        past_weights: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, None, None]:
         """The vector for each of the queries `(B, T, H)`, as context `(B, T, M)`."""
-        return memory.values[:, 0].expand(-1, query.shape[1], -1), None, None
+        return values[:, 0].expand(-1, query.shape[1], -1), None, None
 
 
 __all__ = [

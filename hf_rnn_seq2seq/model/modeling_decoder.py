@@ -1,7 +1,6 @@
 """The decoder: target tokens, recurrence and attention, up to the features before the output layer."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -84,7 +83,6 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
         self.embedding_dropout = SequenceDropout(config.embedding_dropout, per_sequence=config.variational_dropout)
         self.layer_dropout = SequenceDropout(config.layer_dropout, per_sequence=config.variational_dropout)
         self.output_dropout = SequenceDropout(config.output_dropout, per_sequence=config.variational_dropout)
-        self.gradient_checkpointing = False
         self.post_init()
 
     @can_return_tuple
@@ -166,17 +164,18 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
         outputs, context, weights, layer_outputs, new_states = embeds, None, None, [], []
         # CODEPATH: cho2014 has one context for all steps
         if isinstance(self.attention, FixedContext):
-            context, _, _ = self.attention(embeds, memory)
+            context, _, _ = self.attention(embeds, *memory)
         for index, layer in enumerate(self.layers):
             inputs = self.layer_dropout(outputs) if index else outputs
             is_reading = is_gnmt if index else context is not None
-            read, state = layer(torch.cat([inputs, context], dim=-1) if is_reading else inputs, states[index])
+            inputs = torch.cat([inputs, context], dim=-1) if is_reading else inputs
+            read, *state = layer(inputs, *states[index])
             outputs = read + outputs if self.config.is_residual(index) else read
             layer_outputs.append(outputs)
-            new_states.append(state)
+            new_states.append(tuple(state))
             # CODEPATH: gnmt asks with the output of its first layer, luong with that of the top
             if memory is not None and context is None and index == (0 if is_gnmt else top):
-                context, weights, past_weights = self._attend(outputs, memory, past_weights)
+                context, weights, past_weights = self.attention(outputs, *memory, past_weights)
         features = self.output_dropout(self.read_out(context, outputs, embeds))
         return Written(features, context, weights, layer_outputs, new_states, None, past_weights)
 
@@ -198,13 +197,13 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
             # input_feeding with the top state after the step
             if kind == "bahdanau":
                 query = states[-1][0]
-                context, step_weights, past_weights = self._attend(query[:, None], memory, past_weights)
+                context, step_weights, past_weights = self.attention(query[:, None], *memory, past_weights)
             if kind != "conditional":
                 extra = feed if kind == "input_feeding" else context[:, 0]
                 projected = projected + nn.functional.linear(extra, extra_weight)
             outputs, state = first.step(projected, states[0])
             if kind == "conditional":
-                context, step_weights, past_weights = self._attend(outputs[:, None], memory, past_weights)
+                context, step_weights, past_weights = self.attention(outputs[:, None], *memory, past_weights)
                 outputs, state = first.read_context(context[:, 0], state)
             new_states.append(state)
             layer_outputs[0].append(outputs)
@@ -216,7 +215,7 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
                 layer_outputs[index].append(outputs)
             states = new_states
             if kind == "input_feeding":
-                context, step_weights, past_weights = self._attend(outputs[:, None], memory, past_weights)
+                context, step_weights, past_weights = self.attention(outputs[:, None], *memory, past_weights)
                 feed = self.read_out(context[:, 0], outputs, None)
                 feed = feed if dropped_features is None else feed * dropped_features[:, step]
                 step_features.append(feed)
@@ -230,12 +229,6 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
             features = self.read_out(context, layer_outputs[-1], embeds)
             features = features if dropped_features is None else features * dropped_features
         return Written(features, context, torch.cat(weights, dim=2), layer_outputs, states, feed, past_weights)
-
-    def _attend(self, query: torch.Tensor, memory: Memory, past_weights: torch.Tensor | None):
-        # CODEPATH: additive energies `(B, T, S, A)` are the largest tensor of training; checkpointing makes them again
-        if self.gradient_checkpointing and self.training:
-            return self._gradient_checkpointing_func(partial(self.attention.__call__), query, memory, past_weights)
-        return self.attention(query, memory, past_weights)
 
     def read_out(self, context, state, embeds) -> torch.Tensor:
         """Features from those parts that this model's readout reads."""

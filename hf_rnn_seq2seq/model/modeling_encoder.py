@@ -131,12 +131,12 @@ class RnnSeq2SeqEncoder(RnnSeq2SeqPreTrainedModel):
                     lengths = None if lengths is None else -(-lengths // config.encoder_stride)
             else:
                 inputs = outputs
-            read, final = layer(inputs, lengths=lengths)
+            read, *final = layer(inputs, lengths=lengths)
             if config.is_residual(index):
                 read = read + outputs
             if padding is not None:
                 read = padding.clear_empty_rows(read)
-                final = tuple(padding.clear_empty_rows(tensor) for tensor in final)
+                final = [padding.clear_empty_rows(tensor) for tensor in final]
             outputs = read
             layer_outputs.append(outputs)
             finals.append(final)

@@ -57,7 +57,7 @@ class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
         """As transformers' method, with the code that a user without this package needs beside the weights."""
         if is_main_process and not os.path.isfile(save_directory):
             copy_code(save_directory)
-        generation_config = self.generation_config
+        generation_config = self.generation_config if self.can_generate() else None
         if generation_config is not None and generation_config.max_new_tokens is not None:
             # Seq2SeqTrainer fills in a `max_length` too, which would do nothing but warn at every use
             generation_config.max_length = None

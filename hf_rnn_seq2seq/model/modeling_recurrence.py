@@ -3,11 +3,12 @@
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .modeling_cells import STEP_FUNCTIONS, RecurrentCell, State
 
 
-class RecurrentLayer(nn.Module):
+class RecurrentLayer(GradientCheckpointingLayer):
     """One plain layer, read in one or both directions by torch's own kernels.
 
     Args:
@@ -27,23 +28,23 @@ class RecurrentLayer(nn.Module):
         self.rnn = rnn_class(input_size, hidden_size, **options)
 
     def forward(
-        self, inputs: torch.Tensor, state: State | None = None, lengths: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, State]:
+        self, inputs: torch.Tensor, *state: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
         """Read a whole sequence.
 
         Args:
             inputs (`torch.Tensor` of shape `(B, S, input_size)`): padded on the right.
-            state (`State`, *optional*): where to start, zeros if not given.
+            state (`torch.Tensor`): where to start, the tensors of a `State`; zeros if not given.
             lengths (`torch.LongTensor` of shape `(B)`, *optional*): real inputs of each row, on the CPU, each at
                 least 1; all of them if not given. Outputs beyond are 0.
 
         Returns:
-            `(outputs, state)`: outputs of shape `(B, S, H or 2H)` and the state after each row's last real input.
+            `(outputs, *state)`: outputs of shape `(B, S, H or 2H)` and the state after each row's last real input.
         """
         if inputs.is_cuda:
             # weights loaded from a checkpoint lie in separate storages, which cuDNN would copy on every call
             self.rnn.flatten_parameters()
-        start = None if state is None else tuple(self._split_directions(tensor) for tensor in state)
+        start = tuple(self._split_directions(tensor) for tensor in state) or None
         start = start[0] if start is not None and len(start) == 1 else start
         if lengths is None:
             outputs, final = self.rnn(inputs, start)
@@ -52,7 +53,7 @@ class RecurrentLayer(nn.Module):
             outputs, final = self.rnn(packed, start)
             outputs, _ = pad_packed_sequence(outputs, batch_first=True, total_length=inputs.shape[1])
         final = final if isinstance(final, tuple) else (final,)
-        return outputs, tuple(tensor.transpose(0, 1).flatten(1) for tensor in final)
+        return outputs, *(tensor.transpose(0, 1).flatten(1) for tensor in final)
 
     def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """`W x + b` for the first part of the input, for all steps at once.
@@ -80,7 +81,7 @@ class RecurrentLayer(nn.Module):
         return state.unflatten(1, (-1, self.rnn.hidden_size)).transpose(0, 1).contiguous()
 
 
-class DeepTransitionLayer(nn.Module):
+class DeepTransitionLayer(GradientCheckpointingLayer):
     """A layer of cells that torch has no kernel for: layer-normalised, or with transitions between two inputs.
 
     Each step reads its input in a first cell and passes the state through the transition cells (Pascanu et al. 2014,
@@ -118,10 +119,10 @@ class DeepTransitionLayer(nn.Module):
         )
 
     def forward(
-        self, inputs: torch.Tensor, state: State | None = None, lengths: torch.Tensor | None = None
-    ) -> tuple[torch.Tensor, State]:
+        self, inputs: torch.Tensor, *state: torch.Tensor, lengths: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, ...]:
         """Read a whole sequence; as `RecurrentLayer.forward`."""
-        if state is None:
+        if not state:
             width = self.hidden_size * len(self.directions)
             state = (inputs.new_zeros(inputs.shape[0], width),) * self.num_tensors
         starts = zip(*(tensor.chunk(len(self.directions), dim=-1) for tensor in state), strict=True)
@@ -131,7 +132,7 @@ class DeepTransitionLayer(nn.Module):
             for index, (cells, start) in enumerate(zip(self.directions, starts, strict=True))
         ]
         outputs, finals = zip(*read, strict=True)
-        return torch.cat(outputs, dim=-1), tuple(torch.cat(tensors, dim=-1) for tensors in zip(*finals, strict=True))
+        return torch.cat(outputs, dim=-1), *(torch.cat(tensors, dim=-1) for tensors in zip(*finals, strict=True))
 
     def _read(self, cells: nn.ModuleList, inputs, state: State, lengths, *, is_backward: bool):
         num_steps = inputs.shape[1]

@@ -52,7 +52,7 @@ def test_whole_sequence_equals_plain_loop(cell_type, kind, bidirectional):
     layer = build_layer(cell_type, bidirectional, **kind)
     lengths = [5, 2, 1]
     inputs = torch.randn(3, 5, 3, dtype=torch.float64, requires_grad=True)
-    outputs, state = layer(inputs, lengths=torch.tensor(lengths))
+    outputs, *state = layer(inputs, lengths=torch.tensor(lengths))
     expected = torch.zeros_like(outputs)
     finals = []
     for row, length in enumerate(lengths):
@@ -122,9 +122,9 @@ def test_conditional_step_equals_plain_loop(cell_type, kind):
 def test_whole_sequence_continues_from_state(cell_type, kind):
     layer = build_layer(cell_type, **kind)
     inputs = torch.randn(2, 6, 3, dtype=torch.float64)
-    whole, _ = layer(inputs)
-    first, state = layer(inputs[:, :2])
-    rest, _ = layer(inputs[:, 2:], state)
+    whole, *_ = layer(inputs)
+    first, *state = layer(inputs[:, :2])
+    rest, *_ = layer(inputs[:, 2:], *state)
     torch.testing.assert_close(torch.cat([first, rest], dim=1), whole, rtol=0, atol=1e-12)
 
 
