@@ -29,6 +29,8 @@ def main(argv: list[str] | None = None) -> int:
         _add_finetune,
         _add_translate,
         _add_evaluate,
+        _add_score,
+        _add_align,
         _add_attention,
         _add_demo,
         _add_push,
@@ -72,6 +74,8 @@ def _train(arguments: argparse.Namespace) -> int:
     facts = train(recipe)
     if facts is None:
         return 0
+    for side, found in facts["word_vectors"].items():
+        _say(f"word vectors: {found['num_found']:,} of {found['num_tokens']:,} {side} tokens")
     _say(f"validation: {_one_line(facts['validation'].items())}")
     if "test" in facts:
         _say(f"test: {_one_line((score['name'], score['value']) for score in facts['test'])}")
@@ -136,6 +140,12 @@ def _add_translate(commands) -> None:
         help="translations of each line, as `line number, score, text` separated by tabs",
     )
     parser.add_argument("--html", type=Path, help="also write a page that shows where the model looked")
+    parser.add_argument("--alignments", type=Path, help="also write word alignments, a line of `0-0 1-2` for each")
+    _add_ensemble(parser)
+    parser.add_argument("--replace-unknown", action="store_true", help="put source words in place of unknown ones")
+    parser.add_argument(
+        "--coverage-penalty", type=float, default=0.0, help="rank beams by how much of the source was looked at too"
+    )
     parser.add_argument("--chunk-size", type=_count, default=1000, help="lines sorted at a time (%(default)s)")
 
 
@@ -144,8 +154,9 @@ def _translate(arguments: argparse.Namespace) -> int:
     from tqdm.auto import tqdm
 
     from .decoding.translation import read_chunks, translate
+    from .model.pipeline_attention import format_pharaoh
 
-    model, tokenizer = _load(arguments)
+    model, tokenizer = _load_ensemble(arguments)
     options = _generate_options(arguments)
     is_listed = arguments.n_best > 1
     if is_listed:
@@ -154,11 +165,15 @@ def _translate(arguments: argparse.Namespace) -> int:
     if arguments.html:
         if is_listed:
             raise ValueError("`--html` shows the best translation of each line; leave `--n-best` out.")
+        if arguments.alignments or arguments.coverage_penalty or arguments.ensemble:
+            raise ValueError("`--html` goes without `--alignments`, `--coverage-penalty` and `--ensemble`.")
+        options["replace_unknown"] = arguments.replace_unknown
         return _translate_to_page(arguments, model, tokenizer, options)
     number = 0
     with (
         _input(arguments.input) as source,
         _output(arguments.output) as target,
+        _output(arguments.alignments) if arguments.alignments else contextlib.nullcontext() as alignments,
         tqdm(desc="translating", unit="line", disable=None) as bar,
     ):
         for chunk in read_chunks(_decoded_lines(source, arguments.input or "standard input"), arguments.chunk_size):
@@ -168,6 +183,9 @@ def _translate(arguments: argparse.Namespace) -> int:
                 chunk,
                 batch_size=arguments.batch_size,
                 with_scores=is_listed,
+                with_alignment=alignments is not None,
+                coverage_penalty=arguments.coverage_penalty,
+                replace_unknown=arguments.replace_unknown,
                 report_progress=bar.update,
                 **options,
             )
@@ -176,6 +194,8 @@ def _translate(arguments: argparse.Namespace) -> int:
                 for hypothesis in hypotheses:
                     score = "" if hypothesis.score is None else f"{hypothesis.score:.4f}"
                     target.write(f"{number}\t{score}\t{hypothesis.text}\n" if is_listed else f"{hypothesis.text}\n")
+                    if alignments is not None:
+                        alignments.write(f"{format_pharaoh(hypothesis.alignment)}\n")
             target.flush()
     return 0
 
@@ -220,6 +240,7 @@ def _add_evaluate(commands) -> None:
         parser.add_argument(f"--{name}", help=meaning)
     parser.add_argument("--max-examples", type=_count, help="only the first pairs")
     parser.add_argument("--language", help="target language, adds lower-cased BLEU on Moses tokens")
+    _add_ensemble(parser)
     parser.add_argument("--json", type=Path, help="also write scores, signatures and settings to this file")
 
 
@@ -238,7 +259,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if not pairs:
         raise ValueError(f"A test set must hold at least one pair, got none from {text}.")
     sources, references = zip(*pairs, strict=True)
-    model, tokenizer = _load(arguments)
+    model, tokenizer = _load_ensemble(arguments)
     options = _generate_options(arguments)
     with tqdm(total=len(sources), desc="translating", unit="line", disable=None) as bar:
         results = translate(
@@ -257,6 +278,87 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         }
         arguments.json.write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
+
+
+def _add_score(commands) -> None:
+    parser = _add_command(
+        commands, "score", _score, "Log-probabilities of given translations: `log-probability, tokens` of each line."
+    )
+    _add_pairs(parser)
+    _add_ensemble(parser)
+    parser.add_argument("--by-token", action="store_true", help="`token log-probability` pairs in place of the sum")
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    _prepare_process()
+    from .decoding.scoring import perplexity
+
+    model, tokenizer = _load_ensemble(arguments)
+    scores = _score_pairs(arguments, model, tokenizer, with_attention=False)
+    with _output(arguments.output) as file:
+        for score in scores:
+            if arguments.by_token:
+                pairs = zip(score.tokens, score.log_probabilities, strict=True)
+                file.write("\t".join(f"{token} {value:.4f}" for token, value in pairs) + "\n")
+            else:
+                file.write(f"{score.log_probability:.4f}\t{len(score.tokens)}\n")
+    sys.stderr.write(f"perplexity {perplexity(scores):.4f} over {len(scores):,} pairs\n")
+    return 0
+
+
+def _add_align(commands) -> None:
+    parser = _add_command(
+        commands,
+        "align",
+        _align,
+        "Word alignments of given translations by attention, such as `0-0 1-2` of each line.",
+    )
+    _add_pairs(parser)
+    _add_ensemble(parser)
+
+
+def _align(arguments: argparse.Namespace) -> int:
+    _prepare_process()
+    from .model.pipeline_attention import align_texts, format_pharaoh
+
+    model, tokenizer = _load_ensemble(arguments)
+    scores = _score_pairs(arguments, model, tokenizer, with_attention=True)
+    with _output(arguments.output) as file, _input(arguments.source_file) as sources:
+        for source, score in zip(_decoded_lines(sources, arguments.source_file), scores, strict=True):
+            pairs = align_texts(tokenizer, source.rstrip("\n"), score.token_ids, score.attention)
+            file.write(f"{format_pharaoh(pairs)}\n")
+    return 0
+
+
+def _add_pairs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="folder or Hub id of a trained model")
+    parser.add_argument("--device", default=None, help="such as cpu or cuda; a GPU if there is one")
+    parser.add_argument("--batch-size", type=_count, default=32, help="pairs read at a time (%(default)s)")
+    parser.add_argument("--source-file", type=Path, required=True, help="plain text, one sentence a line")
+    parser.add_argument("--target-file", type=Path, required=True, help="their translations")
+    parser.add_argument("--output", type=Path, help="file to write; standard output if not given")
+
+
+def _score_pairs(arguments: argparse.Namespace, model, tokenizer, *, with_attention: bool) -> list:
+    from tqdm.auto import tqdm
+
+    from .decoding.scoring import score
+
+    sides = []
+    for path in (arguments.source_file, arguments.target_file):
+        with _input(path) as file:
+            sides.append([line.rstrip("\n") for line in _decoded_lines(file, path)])
+    if not sides[0]:
+        raise ValueError(f"{arguments.source_file} must hold at least one line, got none.")
+    with tqdm(total=len(sides[0]), desc="scoring", unit="pair", disable=None) as bar:
+        return score(
+            model,
+            tokenizer,
+            *sides,
+            batch_size=arguments.batch_size,
+            with_attention=with_attention,
+            report_progress=bar.update,
+        )
 
 
 def _add_attention(commands) -> None:
@@ -414,6 +516,23 @@ def _load(arguments: argparse.Namespace):
     except OSError as error:
         raise OSError(f"No model could be loaded from {arguments.model!r}, a folder or Hub id: {error}") from error
     return model.to(device).eval(), tokenizer
+
+
+def _add_ensemble(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ensemble", action="append", default=[], metavar="MODEL", help="decode with this model too, or with several"
+    )
+
+
+def _load_ensemble(arguments: argparse.Namespace):
+    """The model, or one that decodes with all those named."""
+    model, tokenizer = _load(arguments)
+    if not arguments.ensemble:
+        return model, tokenizer
+    from .decoding.ensemble import EnsembleForConditionalGeneration
+
+    others = [_load(argparse.Namespace(model=name, device=arguments.device))[0] for name in arguments.ensemble]
+    return EnsembleForConditionalGeneration([model, *others]), tokenizer
 
 
 def _generate_options(arguments: argparse.Namespace) -> dict:

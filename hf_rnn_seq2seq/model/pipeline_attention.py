@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,49 @@ def attend(model: PreTrainedModel, inputs: dict[str, torch.Tensor], sequences: t
     Raises:
         ValueError: if the model does not return attention weights.
     """
-    attentions = model(**inputs, decoder_input_ids=sequences[:, :-1], output_attentions=True).cross_attentions
+    outputs = model(**inputs, decoder_input_ids=sequences[:, :-1], output_attentions=True)
+    return _mean(model, outputs.cross_attentions, num_source=inputs["input_ids"].shape[1])
+
+
+def gather_attention(model: PreTrainedModel, output: ModelOutput, num_source: int) -> torch.Tensor:
+    """Attention weights of what `generate` has written, as it wrote it: those of each sequence's own beams.
+
+    Args:
+        model: the encoder-decoder that generated.
+        output (`ModelOutput`): of `generate(..., return_dict_in_generate=True, output_attentions=True)`.
+        num_source (`int`): S, source tokens of the batch.
+
+    Returns:
+        Weights of shape `(B * n, T, S)` for n sequences of each source, the mean over layers and heads; 0 behind a
+        sequence's end, where beam search has written nothing.
+
+    Raises:
+        ValueError: if the model does not return attention weights.
+    """
+    # a step's rows are its beams; the first step also reads the prefix, the same in all beams
+    steps = [_mean(model, attentions, num_source) for attentions in output.cross_attentions or (None,)]
+    beam_indices = output.get("beam_indices")
+    if beam_indices is None:
+        return torch.cat(steps, dim=1)
+    rows = []
+    for weights, beams in zip(steps, beam_indices.unbind(1), strict=False):
+        is_written = (beams >= 0)[:, None, None]
+        rows.append(weights[beams.clamp(min=0)] * is_written)
+    return torch.cat(rows, dim=1)
+
+
+def _mean(model: PreTrainedModel, attentions: tuple[torch.Tensor, ...] | None, num_source: int) -> torch.Tensor:
+    """Mean `(B, T, S)` over layers and heads of weights `(B, heads, T, S)` of each layer."""
     if not attentions or attentions[0] is None:
         raise ValueError(
             f"{type(model).__name__} must return attention weights to be looked at, got none; load it with "
-            "`attn_implementation='eager'` (`model_kwargs={'attn_implementation': 'eager'}` of a pipeline)."
+            "`attn_implementation='eager'` (`model_kwargs={'attn_implementation': 'eager'}` of a pipeline), unless it "
+            "is a model without attention."
+        )
+    if attentions[0].shape[-1] != num_source:
+        raise ValueError(
+            f"Attention must have a weight for each of {num_source} source tokens to be shown, got "
+            f"{attentions[0].shape[-1]}: a model with `encoder_stride` looks at groups of tokens."
         )
     return torch.stack([weights.float().mean(1) for weights in attentions]).mean(0)
 
@@ -115,6 +154,11 @@ def align_words(
     return [(int(totals[word].argmax()), word) for word in sorted(set(target.tolist()))]
 
 
+def format_pharaoh(pairs: list[tuple[int, int]]) -> str:
+    """Word alignment as Pharaoh and its successors write it: `0-0 1-2`, source word first, counted from 0."""
+    return " ".join(f"{source}-{target}" for source, target in sorted(pairs))
+
+
 def find_source_words(tokenizer: PreTrainedTokenizerBase, text: str, prefix: str = "", **options) -> list[int | None]:
     """Which word, of `text` split at white space, each of its tokens belongs to.
 
@@ -152,12 +196,34 @@ def find_target_words(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> lis
     return words
 
 
+def align_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    source: str,
+    target_ids: list[int],
+    weights: torch.Tensor,
+    prefix: str = "",
+    **options,
+) -> list[tuple[int, int]]:
+    """Word alignment of a source sentence and target tokens, as `align_words`.
+
+    Args:
+        weights (`torch.Tensor` of shape `(T, S)`): attention of target tokens over source tokens.
+        prefix (`str`): what the model reads before the source.
+        options: of the tokenizer, such as `truncation=True`.
+    """
+    source_words = find_source_words(tokenizer, source, prefix, **options)
+    return align_words(weights, source_words, find_target_words(tokenizer, target_ids))
+
+
 __all__ = [
     "AttentionMap",
+    "align_texts",
     "align_words",
     "attend",
     "find_source_words",
     "find_target_words",
+    "format_pharaoh",
+    "gather_attention",
     "map_attention",
     "name_target_tokens",
 ]

@@ -10,7 +10,8 @@ from torch.utils.data import Dataset
 from transformers import GenerationConfig
 from transformers.pipelines.base import ChunkPipeline
 
-from .pipeline_attention import align_words, attend, find_source_words, find_target_words, name_target_tokens
+from .pipeline_attention import align_texts, gather_attention, name_target_tokens
+from .pipeline_unknown import decode_with_source
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class TranslationPipeline(ChunkPipeline):
             at white space: for each target word the source word with most attention.
         return_attention (`bool`): add `attention`, a dict of `source_tokens`, `target_tokens` and `weights`, rows of
             one float for each source token.
+        replace_unknown (`bool`): put source words, by attention, in the place of target words that the vocabulary
+            lacks.
         split_sentences (`bool` or callable): translate long text sentence by sentence and keep its lines. True splits
             by punctuation; a callable takes a line and returns its sentences.
         return_tensors (`bool`): return `translation_token_ids` in place of text.
@@ -90,6 +93,7 @@ class TranslationPipeline(ChunkPipeline):
         return_scores: bool | None = None,
         return_alignments: bool | None = None,
         return_attention: bool | None = None,
+        replace_unknown: bool | None = None,
         return_tensors: bool | None = None,
         return_text: bool | None = None,
         clean_up_tokenization_spaces: bool | None = None,
@@ -111,15 +115,16 @@ class TranslationPipeline(ChunkPipeline):
             "src_lang": src_lang,
             "tgt_lang": tgt_lang,
             "with_scores": return_scores,
-            "with_attention": return_alignments or return_attention,
+            "with_attention": return_alignments or return_attention or replace_unknown,
         }
         # the pipeline asks for these itself
-        for name in ("return_dict_in_generate", "output_scores", "output_logits"):
+        for name in ("return_dict_in_generate", "output_scores", "output_logits", "output_attentions"):
             generate_kwargs.pop(name, None)
         postprocess = {
             "truncation": truncation,
             "return_alignments": return_alignments,
             "return_attention": return_attention,
+            "replace_unknown": replace_unknown,
             "return_tensors": return_tensors,
             "clean_up_tokenization_spaces": clean_up_tokenization_spaces,
         }
@@ -191,7 +196,7 @@ class TranslationPipeline(ChunkPipeline):
         if generate_kwargs.get("num_return_sequences", 1) > 1 and not all(_as_list(about["is_last"])):
             raise ValueError("`num_return_sequences` must be 1 for text in several sentences; translate each alone.")
         options = {**self._generation_settings(src_lang, tgt_lang, generate_kwargs), **settings, **generate_kwargs}
-        config, others = self._prepare_config(options, with_scores)
+        config, others = self._prepare_config(options, with_scores, with_attention)
         output = self.model.generate(**tensors, **others, generation_config=config)
         batch_size = len(tensors["input_ids"])
         num_tokens = self._count_tokens(output.sequences, config).unflatten(0, (batch_size, -1))  # (B, n)
@@ -202,11 +207,11 @@ class TranslationPipeline(ChunkPipeline):
         if with_scores:
             result["scores"] = self._score(output, config).unflatten(0, (batch_size, -1))
         if with_attention:
-            repeated = {name: tensor.repeat_interleave(sequences.shape[1], 0) for name, tensor in tensors.items()}
-            result["weights"] = attend(self.model, repeated, output.sequences).unflatten(0, (batch_size, -1))
+            weights = gather_attention(self.model, output, num_source=tensors["input_ids"].shape[1])
+            result["weights"] = weights.unflatten(0, (batch_size, -1))
         return result
 
-    def _prepare_config(self, options: dict, with_scores: bool) -> tuple[GenerationConfig, dict]:
+    def _prepare_config(self, options: dict, with_scores: bool, with_attention: bool) -> tuple[GenerationConfig, dict]:
         """One generation config for the call, and what of the options is none of its fields."""
         config = copy.deepcopy(options.pop("generation_config", None) or self.model.generation_config)
         others = config.update(**options)
@@ -216,6 +221,7 @@ class TranslationPipeline(ChunkPipeline):
             output_scores=with_scores and is_beam,
             # as the model gave them, not as sampling bent them
             output_logits=with_scores and not is_beam,
+            output_attentions=bool(with_attention),
         )
         return config, others
 
@@ -294,6 +300,7 @@ class TranslationPipeline(ChunkPipeline):
         outputs: list[dict],
         return_alignments=False,
         return_attention=False,
+        replace_unknown=False,
         return_tensors=False,
         truncation=False,
         clean_up_tokenization_spaces=None,
@@ -311,10 +318,13 @@ class TranslationPipeline(ChunkPipeline):
                 ]
                 record = {"translation_token_ids": torch.cat(ids)}
             else:
-                texts = [
-                    self._decode(output, row, clean_up_tokenization_spaces)
-                    for output, row in zip(outputs, ids, strict=True)
-                ]
+                if replace_unknown:
+                    texts = [self._decode_with_source(output, rank, truncation) for output in outputs]
+                else:
+                    texts = [
+                        self._decode(output, row, clean_up_tokenization_spaces)
+                        for output, row in zip(outputs, ids, strict=True)
+                    ]
                 pieces = [output["lead"] + text for output, text in zip(outputs, texts, strict=True)]
                 record = {"translation_text": "".join(pieces) + outputs[-1]["tail"]}
             if "scores" in outputs[0]:
@@ -337,6 +347,13 @@ class TranslationPipeline(ChunkPipeline):
         )
         return self.tokenizer.decode(ids, skip_special_tokens=True, **options)
 
+    def _decode_with_source(self, output: dict, rank: int, truncation) -> str:
+        ids = self._target_ids(output, rank)
+        weights = self._weights(output, rank, len(ids))
+        return decode_with_source(
+            self.tokenizer, output["sentence"], ids, weights, output["prefix"], truncation=truncation
+        )
+
     def _target_ids(self, output: dict, rank: int) -> list[int]:
         """Ids after the start token, without what fills the batch behind the end; none for blank text."""
         if not output["sentence"].strip():
@@ -351,11 +368,10 @@ class TranslationPipeline(ChunkPipeline):
         pairs, num_source, num_target = [], 0, 0
         for output in outputs:
             ids = self._target_ids(output, rank)
-            source_words = find_source_words(
-                self.tokenizer, output["sentence"], output["prefix"], truncation=truncation
-            )
             weights = self._weights(output, rank, len(ids))
-            found = align_words(weights, source_words, find_target_words(self.tokenizer, ids))
+            found = align_texts(
+                self.tokenizer, output["sentence"], ids, weights, output["prefix"], truncation=truncation
+            )
             pairs += [(source + num_source, target + num_target) for source, target in found]
             num_source += len(output["sentence"].split())
             num_target += len(self._decode(output, output["output_ids"][0, rank], None).split())

@@ -174,6 +174,19 @@ _COUNTS = (
 
 
 @dataclasses.dataclass
+class WordVectorArguments:
+    """Pretrained vectors in the place of random embeddings, see [`load_word_vectors`].
+
+    Args:
+        source (`str`, *optional*): GloVe or fastText text file of the source language.
+        target (`str`, *optional*): of the target language.
+    """
+
+    source: str | None = None
+    target: str | None = None
+
+
+@dataclasses.dataclass
 class CardArguments:
     """What the model card says beside the facts of the run.
 
@@ -207,6 +220,7 @@ class Recipe:
     tokenizer: TokenizerArguments = dataclasses.field(default_factory=TokenizerArguments)
     model: dict[str, Any] = dataclasses.field(default_factory=dict)
     generation: dict[str, Any] = dataclasses.field(default_factory=dict)
+    word_vectors: WordVectorArguments = dataclasses.field(default_factory=WordVectorArguments)
     card: CardArguments = dataclasses.field(default_factory=CardArguments)
 
     def __post_init__(self):

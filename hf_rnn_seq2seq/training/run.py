@@ -1,5 +1,6 @@
 """A recipe from start to finish: data, tokenizer, model, training, averaging, test, the folder for its users."""
 
+import dataclasses
 import gc
 import json
 import shutil
@@ -26,6 +27,7 @@ from .curves import plot_learning_curves
 from .hardware import describe_hardware, list_versions
 from .loop import CHECKPOINTS_FOLDER, LOG_FILE, TrainingLoop, ValidationResult
 from .metrics import Score, score_test_set
+from .word_vectors import load_word_vectors
 
 
 def train(recipe: Recipe) -> dict | None:
@@ -52,8 +54,14 @@ def train(recipe: Recipe) -> dict | None:
     length_filter = LengthFilter(
         recipe.data.max_source_tokens, recipe.data.max_target_tokens, recipe.data.max_length_ratio
     )
+    model = _build_model(recipe, tokenizer)
+    coverage = {
+        side: load_word_vectors(model, tokenizer, path, side=side)
+        for side, path in dataclasses.asdict(recipe.word_vectors).items()
+        if path is not None
+    }
     loop = TrainingLoop(
-        _build_model(recipe, tokenizer),
+        model,
         tokenizer,
         lambda: length_filter(encode_pairs(recipe.data.train.pairs(), tokenizer)),
         validation_texts,
@@ -72,6 +80,7 @@ def train(recipe: Recipe) -> dict | None:
     facts = {
         **_finish(recipe, loop, tokenizer, validation_texts[0][0], test_texts),
         "num_dropped_pairs": length_filter.num_dropped,
+        "word_vectors": {side: dataclasses.asdict(found) for side, found in coverage.items()},
         "changed_settings": changed_settings(recipe),
         "fingerprints": recipe.data.fingerprints(),
         "example": validation_texts[0][0],

@@ -1,10 +1,13 @@
 """Text to text: order, empty lines, n-best, and what generate itself says."""
 
+import math
+
 import pytest
 import torch
 
 from hf_rnn_seq2seq.data.tokenizer_training import train_tokenizer
-from hf_rnn_seq2seq.decoding.translation import read_chunks, translate
+from hf_rnn_seq2seq.decoding.translation import read_chunks, score_coverage, translate
+from hf_rnn_seq2seq.model.pipeline_attention import align_texts, attend
 from tests.conftest import build_model
 
 TEXTS = ["b a c", "a", "", "c c c c b a", "b b"]
@@ -72,3 +75,56 @@ def test_lines_come_in_chunks():
 def test_batch_size_must_be_positive(model, tokenizer):
     with pytest.raises(ValueError, match="`batch_size` must be at least 1, got -1"):
         translate(model, tokenizer, ["a"], batch_size=-1)
+
+
+def test_coverage_is_the_log_of_attention_up_to_one():
+    weights = torch.tensor([[[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]])
+    expected = math.log(1.0) + math.log(0.5)
+    found = score_coverage(weights, torch.tensor([[True, True, False]]))
+    assert found.tolist() == pytest.approx([expected])
+
+
+def generate_alone(model, tokenizer, text, **options):
+    """Ids after the start token up to the end of each sequence, its score, and its attention read again."""
+    encoded = tokenizer(text, return_tensors="pt")
+    inputs = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+    output = model.generate(**inputs, return_dict_in_generate=True, output_scores=True, **options)
+    scores = output.get("sequences_scores", [None] * len(output.sequences))
+    for sequence, sequence_score in zip(output.sequences, scores, strict=True):
+        ids = sequence[1:].tolist()
+        ids = ids[: ids.index(2) + 1] if 2 in ids else ids
+        yield ids, sequence_score, attend(model, inputs, torch.tensor([[1, *ids]]))
+
+
+@torch.no_grad()
+def test_coverage_penalty_ranks_the_beams_anew(model, tokenizer):
+    text, beta = "c c c c b a", 3.0
+    expected = []
+    for ids, plain_score, weights in generate_alone(model, tokenizer, text, num_return_sequences=3):
+        penalty = beta * score_coverage(weights, torch.ones(1, weights.shape[2], dtype=torch.bool))
+        expected.append((float(plain_score + penalty), tokenizer.decode(ids, skip_special_tokens=True)))
+    by_penalty = sorted(expected, reverse=True)
+    assert by_penalty != expected
+    options = {"with_scores": True, "coverage_penalty": beta}
+    (ranked,) = translate(model, tokenizer, [text], num_return_sequences=3, **options)
+    assert [hypothesis.text for hypothesis in ranked] == [text for _, text in by_penalty]
+    assert [hypothesis.score for hypothesis in ranked] == pytest.approx([score for score, _ in by_penalty], abs=1e-4)
+    # one is asked for, all beams were ranked
+    ((best,),) = translate(model, tokenizer, [text], **options)
+    assert best == ranked[0]
+
+
+def test_coverage_penalty_needs_beams(model, tokenizer):
+    with pytest.raises(ValueError, match="ranks beams, got 0.2 with `num_beams`=1; use at least 2"):
+        translate(model, tokenizer, ["a"], coverage_penalty=0.2, num_beams=1)
+
+
+@pytest.mark.parametrize("num_beams", [1, 4])
+def test_alignments_are_those_of_the_translation_read_again(model, tokenizer, num_beams):
+    results = translate(model, tokenizer, TEXTS, with_alignment=True, num_beams=num_beams)
+    for text, (hypothesis, *_) in zip(TEXTS, results, strict=True):
+        if not text:
+            assert hypothesis.alignment == []
+            continue
+        ((ids, _, weights),) = generate_alone(model, tokenizer, text, num_beams=num_beams)
+        assert hypothesis.alignment == align_texts(tokenizer, text, ids, weights[0])
