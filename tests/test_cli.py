@@ -11,8 +11,9 @@ import pytest
 from accelerate.state import AcceleratorState
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
-from hf_rnn_seq2seq import OnnxTranslator
+from hf_rnn_seq2seq import OnnxTranslator, score
 from hf_rnn_seq2seq.cli import main
+from hf_rnn_seq2seq.decoding.scoring import perplexity
 from tests.training.conftest import recipe_words
 
 ROOT = Path(__file__).parents[1]
@@ -92,11 +93,62 @@ def test_evaluate_prints_a_line_and_writes_json(folder, tmp_path, capsys):
     facts = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
     assert facts["num_examples"] == 4
     assert facts["generation"]["num_beams"] == 2
-    for score in facts["scores"]:
-        assert f"{score['name']} {score['value']:.2f}" in line
-        assert score["signature"]
+    for entry in facts["scores"]:
+        assert f"{entry['name']} {entry['value']:.2f}" in line
+        assert entry["signature"]
     # the same test set as in training gives the same scores
     assert facts["scores"][:4] == json.loads((folder / "results.json").read_text())["test"][:4]
+
+
+@pytest.fixture
+def pair_files(tmp_path):
+    sources, targets = ["May 3, 2020", "1/2/1999"], ["3. Mai 2020", "2. Januar 1999"]
+    paths = [tmp_path / "pairs.en", tmp_path / "pairs.de"]
+    for path, lines in zip(paths, (sources, targets), strict=True):
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return ["--source-file", str(paths[0]), "--target-file", str(paths[1])], sources, targets
+
+
+def test_pairs_are_scored_by_sentence_and_by_token(folder, pair_files, capsys):
+    words, sources, targets = pair_files
+    assert main(["score", str(folder), *words]) == 0
+    captured = capsys.readouterr()
+    rows = [line.split("\t") for line in captured.out.splitlines()]
+    assert main(["score", str(folder), *words, "--by-token"]) == 0
+    by_token = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    scores = score(model, tokenizer, sources, targets)
+    for row, tokens, found in zip(rows, by_token, scores, strict=True):
+        assert float(row[0]) == pytest.approx(found.log_probability, abs=1e-3)
+        assert int(row[1]) == len(tokens) == len(found.tokens)
+    assert f"perplexity {perplexity(scores):.4f} over 2 pairs" in captured.err
+    # two of the same model are as likely as one
+    assert main(["score", str(folder), *words, "--ensemble", str(folder)]) == 0
+    assert capsys.readouterr().out == captured.out
+
+
+def test_pairs_are_aligned_in_pharaoh_format(folder, pair_files, tmp_path):
+    words, sources, targets = pair_files
+    output = tmp_path / "alignments.txt"
+    assert main(["align", str(folder), *words, "--output", str(output)]) == 0
+    lines = output.read_text().splitlines()
+    assert len(lines) == 2
+    for line, source, target in zip(lines, sources, targets, strict=True):
+        pairs = [tuple(map(int, pair.split("-"))) for pair in line.split()]
+        # every target word has one source word
+        assert sorted(target_word for _, target_word in pairs) == list(range(len(target.split())))
+        assert all(source_word < len(source.split()) for source_word, _ in pairs)
+
+
+def test_translations_come_with_alignments_from_several_models(folder, source_file, tmp_path):
+    plain, together, alignments = (tmp_path / name for name in ("plain", "together", "alignments"))
+    words = ["--input", str(source_file), "--max-new-tokens", "20"]
+    assert main(["translate", str(folder), *words, "--output", str(plain)]) == 0
+    words += ["--ensemble", str(folder), "--alignments", str(alignments), "--replace-unknown"]
+    assert main(["translate", str(folder), *words, "--output", str(together)]) == 0
+    assert together.read_text() == plain.read_text()
+    assert len(alignments.read_text().splitlines()) == 3
+    assert alignments.read_text().splitlines()[1] == ""
 
 
 def test_attention_draws_a_picture(folder, tmp_path, capsys):

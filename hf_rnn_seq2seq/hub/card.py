@@ -123,14 +123,38 @@ def _base_model(facts: dict) -> str | None:
 def _describe_architecture(config: dict) -> str:
     from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 
-    full = RnnSeq2SeqConfig.from_dict(config)
-    directions = "bidirectional " if full.bidirectional else ""
-    return (
-        f"{full.num_encoder_layers}-layer {directions}{full.cell_type.upper()} encoder "
-        f"({full.encoder_hidden_size} units a direction), {full.num_decoder_layers}-layer decoder "
-        f"({full.decoder_hidden_size} units, `{full.decoder_type}`), {full.attention_type} attention, "
-        f"embeddings {full.embedding_size}"
+    full, plain = RnnSeq2SeqConfig.from_dict(config), RnnSeq2SeqConfig()
+    cell = full.cell_type.upper().replace("_", " ")
+    direction = "bidirectional " if full.is_bidirectional(full.num_encoder_layers - 1) else ""
+    attention = "no" if full.attention_type == "none" else full.attention_type.replace("_", " ")
+    # what is said in words is not said again
+    others = {name: getattr(full, name) for name in _SAID_AS_FIELDS if getattr(full, name) != getattr(plain, name)}
+    return ", ".join(
+        [
+            f"{full.num_encoder_layers}-layer {direction}{cell} encoder "
+            f"({full.encoder_hidden_size} units a direction)",
+            f"{full.num_decoder_layers}-layer decoder ({full.decoder_hidden_size} units, `{full.decoder_type}`)",
+            f"{attention} attention",
+            f"embeddings {full.embedding_size}",
+            *(f"`{name}={value}`" for name, value in others.items()),
+        ]
     )
+
+
+# choices of an architecture that a card names where they are not the usual ones
+_SAID_AS_FIELDS = (
+    "layer_norm",
+    "reverse_source",
+    "encoder_stride",
+    "encoder_transitions",
+    "decoder_transitions",
+    "residual_from_layer",
+    "num_attention_heads",
+    "attention_feedback",
+    "local_attention_window",
+    "readout_type",
+    "copy_attention",
+)
 
 
 def _describe_tokenizer(tokenizer: dict | None, config: dict) -> str:

@@ -45,26 +45,31 @@ def decode_with_source(
         _span_to_copy(source, start - len(prefix), end - len(prefix), is_unknown=token_id == unknown)
         for (start, end), token_id in zip(encoded["offset_mapping"], encoded["input_ids"], strict=True)
     ]
-    columns = [column for column, text in enumerate(spans) if text]
+    columns = [column for column, (text, _) in enumerate(spans) if text]
     special = set(tokenizer.all_special_ids) - {unknown}
     kept = [token_id for token_id in ids if token_id not in special]
     pieces = re.split(re.escape(tokenizer.unk_token), tokenizer.decode(kept, skip_special_tokens=False))
-    copies = [spans[columns[int(weights[place, columns].argmax())]] if columns else "" for place in places]
     filled = pieces[0]
-    for copy, piece in zip(copies, pieces[1:], strict=True):
-        filled += copy + piece
+    for place, piece in zip(places, pieces[1:], strict=True):
+        text, is_word = spans[columns[int(weights[place, columns].argmax())]] if columns else ("", False)
+        # the mark of a word's beginning is lost with an unknown token
+        is_glued = is_word and filled != "" and not filled[-1].isspace()
+        filled += f" {text}{piece}" if is_glued else f"{text}{piece}"
     return filled
 
 
-def _span_to_copy(source: str, start: int, end: int, *, is_unknown: bool) -> str:
-    """Source text of a token: itself if it is unknown, else the word around it; empty for `</s>` and the like."""
+def _span_to_copy(source: str, start: int, end: int, *, is_unknown: bool) -> tuple[str, bool]:
+    """Source text of a token, itself if it is unknown, else the word around it, and whether it is a whole word.
+
+    Empty for `</s>` and the like.
+    """
     if start < 0 or end <= start:
-        return ""
-    if is_unknown:
-        return source[start:end].strip()
+        return "", False
     # a piece may begin with the space before its word: its last character tells the word
-    around = [match for match in re.finditer(r"\S+", source) if match.start() <= end - 1 < match.end()]
-    return around[0].group() if around else ""
+    around = [match.group() for match in re.finditer(r"\S+", source) if match.start() <= end - 1 < match.end()]
+    word = around[0] if around else ""
+    text = source[start:end].strip() if is_unknown else word
+    return text, text == word
 
 
 __all__ = ["decode_with_source"]

@@ -98,20 +98,22 @@ def generate_alone(model, tokenizer, text, **options):
 
 @torch.no_grad()
 def test_coverage_penalty_ranks_the_beams_anew(model, tokenizer):
-    text, beta = "c c c c b a", 3.0
-    expected = []
-    for ids, plain_score, weights in generate_alone(model, tokenizer, text, num_return_sequences=3):
-        penalty = beta * score_coverage(weights, torch.ones(1, weights.shape[2], dtype=torch.bool))
-        expected.append((float(plain_score + penalty), tokenizer.decode(ids, skip_special_tokens=True)))
-    by_penalty = sorted(expected, reverse=True)
-    assert by_penalty != expected
-    options = {"with_scores": True, "coverage_penalty": beta}
-    (ranked,) = translate(model, tokenizer, [text], num_return_sequences=3, **options)
-    assert [hypothesis.text for hypothesis in ranked] == [text for _, text in by_penalty]
-    assert [hypothesis.score for hypothesis in ranked] == pytest.approx([score for score, _ in by_penalty], abs=1e-4)
-    # one is asked for, all beams were ranked
-    ((best,),) = translate(model, tokenizer, [text], **options)
-    assert best == ranked[0]
+    beta, num_changed = 30.0, 0
+    for text in filter(None, TEXTS):
+        expected = []
+        for ids, plain_score, weights in generate_alone(model, tokenizer, text, num_beams=6, num_return_sequences=6):
+            penalty = beta * score_coverage(weights, torch.ones(1, weights.shape[2], dtype=torch.bool))
+            expected.append((float(plain_score + penalty), tokenizer.decode(ids, skip_special_tokens=True)))
+        by_penalty = sorted(expected, reverse=True)
+        num_changed += by_penalty != expected
+        options = {"with_scores": True, "coverage_penalty": beta, "num_beams": 6}
+        (ranked,) = translate(model, tokenizer, [text], num_return_sequences=6, **options)
+        assert [found.text for found in ranked] == [text for _, text in by_penalty]
+        assert [found.score for found in ranked] == pytest.approx([score for score, _ in by_penalty], abs=1e-3)
+        # one is asked for, all beams were ranked
+        ((best,),) = translate(model, tokenizer, [text], **options)
+        assert best == ranked[0]
+    assert num_changed > 0
 
 
 def test_coverage_penalty_needs_beams(model, tokenizer):

@@ -141,3 +141,14 @@ def test_card_takes_a_template_of_ones_own(folder, tmp_path):
     template.write_text("---\n{{ card_data }}\n---\n{{ title }}: {{ facts.updates }} updates\n")
     (folder / "recipe.yaml").write_text(yaml.safe_dump({**RECIPE, "card": {"template": str(template)}}))
     assert f"{folder.name}: 4321 updates" in write_model_card(folder)
+
+
+def test_card_names_what_is_unusual_in_an_architecture(folder):
+    RnnSeq2SeqConfig.from_preset("see2017", vocab_size=8000).save_pretrained(folder)
+    text = write_model_card(folder)
+    assert "1-layer bidirectional LSTM encoder (256 units a direction), 1-layer decoder" in text
+    assert "additive attention, embeddings 128, `attention_feedback=coverage`, `readout_type=linear`, `copy_a" in text
+    RnnSeq2SeqConfig.from_preset("cho2014", vocab_size=8000, decoder_vocab_size=9000).save_pretrained(folder)
+    text = write_model_card(folder)
+    assert "1-layer GRU encoder (1000 units a direction)" in text
+    assert "no attention, embeddings 100, `readout_type=maxout`" in text

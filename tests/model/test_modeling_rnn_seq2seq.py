@@ -218,6 +218,107 @@ def test_resized_model_keeps_its_old_tokens_and_loads(tmp_path, tie_word_embeddi
     assert bare.decoder.embed_tokens.weight is bare.encoder.embed_tokens.weight
 
 
+TWO_VOCABULARIES = {"decoder_vocab_size": 17, "share_encoder_decoder_embeddings": False}
+
+
+@pytest.mark.parametrize("tie_word_embeddings", [True, False])
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_one_side_is_resized_with_its_output_layer(tmp_path, side, tie_word_embeddings):
+    model = build_model(tie_word_embeddings=tie_word_embeddings, **TWO_VOCABULARIES)
+    batch = encode_batch()
+    before = model(**batch).logits
+    embeddings = model.resize_token_embeddings(20, side=side)
+    assert embeddings.num_embeddings == 20
+    after = model(**batch).logits
+    torch.testing.assert_close(after[..., :17], before, rtol=0, atol=1e-12)
+    sizes = (20, 17) if side == "source" else (13, 20)
+    assert (model.config.vocab_size, model.config.decoder_vocab_size) == sizes
+    assert after.shape[-1] == len(model.lm_head.bias) == sizes[1]
+    output, target = model.lm_head.weight, model.get_decoder().embed_tokens.weight
+    assert (output is target) == tie_word_embeddings
+    # new tokens of either side can be read, and the model saved
+    ids = torch.full((1, 2), sizes[0] - 1)
+    labels = torch.full((1, 2), sizes[1] - 1)
+    loss = model(input_ids=ids, labels=labels).loss
+    model.save_pretrained(tmp_path)
+    loaded = AutoModelForSeq2SeqLM.from_pretrained(tmp_path, dtype=torch.float64)
+    torch.testing.assert_close(loaded(input_ids=ids, labels=labels).loss, loss)
+
+
+def test_resizing_says_which_side_it_wants():
+    with pytest.raises(ValueError, match="`side` of `resize_token_embeddings` must be 'source' or 'target'.*got None"):
+        build_model(**TWO_VOCABULARIES).resize_token_embeddings(20)
+    with pytest.raises(
+        ValueError, match="`side` must be left out where both sides share one vocabulary, got 'source'"
+    ):
+        build_model().resize_token_embeddings(20, side="source")
+
+
+def test_copying_follows_a_resized_vocabulary():
+    model = build_model(copy_attention=True)
+    model.resize_token_embeddings(20)
+    logits = model(input_ids=torch.tensor([[19, 4, 2]]), decoder_input_ids=torch.tensor([[1]])).logits
+    torch.testing.assert_close(logits.exp().sum(), torch.ones((), dtype=torch.float64))
+    # the new token can be copied at once
+    assert logits[0, 0, 19] > logits[0, 0, 18]
+
+
+# torch says that embeddings of token ids, the first inputs, need no gradient
+@pytest.mark.filterwarnings("ignore:None of the inputs have requires_grad", "ignore:`gradient_checkpointing_enable`")
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_gradient_checkpointing_changes_no_gradient(architecture, use_reentrant):
+    model = build_model(**architecture).train()
+    batch = encode_batch()
+    gradients = []
+    for is_checkpointing in (False, True):
+        if is_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": use_reentrant})
+        model.zero_grad()
+        model(**batch).loss.backward()
+        gradients.append([parameter.grad.clone() for parameter in model.parameters()])
+    for plain, checkpointed in zip(*gradients, strict=True):
+        torch.testing.assert_close(checkpointed, plain, rtol=0, atol=1e-12)
+
+
+def test_gradient_checkpointing_keeps_fewer_tensors():
+    """What autograd keeps of additive attention `(B, T, S, A)` is made again, not kept."""
+    model = build_model(attention_type="additive", attention_size=64, decoder_type="bahdanau").train()
+    ids, target = torch.full((2, 30), 5), torch.full((2, 30), 6)
+    sizes = []
+    for is_checkpointing in (False, True):
+        kept = {}
+        if is_checkpointing:
+            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+        def keep(tensor, kept=kept):
+            # a tensor kept twice is kept once
+            kept[tensor.data_ptr()] = tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model(input_ids=ids, labels=target)
+        sizes.append(sum(kept.values()))
+    assert sizes[1] < sizes[0] / 4
+
+
+def test_frames_are_read_in_place_of_tokens():
+    """Twelve numbers a frame, nine frames, three layers that each halve: a memory of three slots."""
+    fields = {"embedding_size": 12, "decoder_embedding_size": 5, "encoder_stride": 2, "num_encoder_layers": 3}
+    model = build_model(vocab_size=1, decoder_vocab_size=13, share_encoder_decoder_embeddings=False, **fields)
+    torch.manual_seed(0)
+    frames = torch.randn(2, 9, 12, dtype=torch.float64)
+    mask = torch.tensor([[1] * 9, [1] * 4 + [0] * 5])
+    encoded = model.get_encoder()(inputs_embeds=frames, attention_mask=mask)
+    assert encoded.last_hidden_state.shape == (2, 3, 6)
+    assert encoded.memory_mask.tolist() == [[True] * 3, [True, False, False]]
+    options = {"num_beams": 3, "max_new_tokens": 6}
+    together = model.generate(inputs_embeds=frames, attention_mask=mask, **options)
+    alone = model.generate(inputs_embeds=frames[1:, :4], **options)
+    assert together[1, : alone.shape[1]].tolist() == alone[0].tolist()
+    with pytest.raises(ValueError, match="`inputs_embeds` must be 12 wide, as embeddings are here, got 5"):
+        model.get_encoder()(inputs_embeds=frames[..., :5])
+
+
 def test_encoder_outputs_without_final_states_are_refused():
     model = build_model()
     memory = torch.zeros(1, 3, 6, dtype=torch.float64)

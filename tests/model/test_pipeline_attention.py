@@ -5,8 +5,15 @@ import torch
 from transformers import MarianConfig, MarianMTModel
 
 from hf_rnn_seq2seq import map_attention, train_tokenizer
-from hf_rnn_seq2seq.model.pipeline_attention import align_words, attend, find_source_words, find_target_words
-from tests.conftest import build_model
+from hf_rnn_seq2seq.model.pipeline_attention import (
+    align_words,
+    attend,
+    find_source_words,
+    find_target_words,
+    format_pharaoh,
+    gather_attention,
+)
+from tests.conftest import build_model, pad
 
 
 @pytest.mark.parametrize("joint", [True, False])
@@ -77,3 +84,58 @@ def test_model_without_attention_weights_is_refused_with_the_way_out():
     ids = torch.tensor([[3, 4, 2]])
     with pytest.raises(ValueError, match="attn_implementation='eager'"):
         attend(model, {"input_ids": ids, "attention_mask": torch.ones_like(ids)}, ids)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("prefix", [None, [1, 7, 5]])
+@pytest.mark.parametrize("num_beams", [1, 4])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"decoder_type": "input_feeding", "attention_type": "additive", "num_attention_heads": 2},
+        {"attention_type": "additive", "attention_feedback": "coverage", "decoder_type": "conditional"},
+    ],
+)
+def test_attention_gathered_from_beams_is_that_of_the_translation_read_again(fields, num_beams, prefix):
+    model = build_model(**fields)
+    # beams that end at different steps
+    model.lm_head.bias[2] += 1.5
+    ids, mask = pad([[4, 5, 6, 7, 2], [8, 9, 2], [10, 2]], "left")
+    inputs = {"input_ids": ids, "attention_mask": mask}
+    started = {} if prefix is None else {"decoder_input_ids": torch.tensor([prefix]).expand(3, -1)}
+    output = model.generate(
+        **inputs,
+        **started,
+        num_beams=num_beams,
+        num_return_sequences=2 if num_beams > 1 else 1,
+        max_new_tokens=7,
+        return_dict_in_generate=True,
+        output_attentions=True,
+    )
+    gathered = gather_attention(model, output, num_source=5)
+    per_source = len(output.sequences) // 3
+    repeated = {name: tensor.repeat_interleave(per_source, 0) for name, tensor in inputs.items()}
+    expected = attend(model, repeated, output.sequences)
+    lengths = []
+    for row, sequence in enumerate(output.sequences.tolist()):
+        length = sequence.index(2) if 2 in sequence else len(sequence) - 1
+        lengths.append(length)
+        torch.testing.assert_close(gathered[row, :length], expected[row, :length], rtol=0, atol=1e-6)
+    assert num_beams == 1 or len(set(lengths)) > 1
+
+
+def test_models_without_attention_say_so():
+    model = build_model(attention_type="none")
+    inputs = {"input_ids": torch.tensor([[4, 2]]), "attention_mask": torch.tensor([[1, 1]])}
+    with pytest.raises(ValueError, match="must return attention weights to be looked at, got none.*without attention"):
+        attend(model, inputs, torch.tensor([[1, 5]]))
+    model = build_model(encoder_stride=2)
+    inputs = {"input_ids": torch.tensor([[4, 5, 2]]), "attention_mask": torch.ones(1, 3, dtype=torch.long)}
+    with pytest.raises(ValueError, match="a weight for each of 3 source tokens to be shown, got 2: a model with `enc"):
+        attend(model, inputs, torch.tensor([[1, 5]]))
+
+
+def test_pharaoh_lines_are_sorted_by_source():
+    assert format_pharaoh([(2, 0), (0, 1), (1, 1)]) == "0-1 1-1 2-0"
+    assert format_pharaoh([]) == ""
