@@ -16,13 +16,14 @@ from hf_rnn_seq2seq.model.configuration_presets import PRESETS
 
 RECIPE = Path(__file__).parent / "configs" / "presets_on_dates.yaml"
 _TWO_LAYERS = ["model.num_encoder_layers=2", "model.num_decoder_layers=2"]
-# widths that go together, depths that two cores can train, and more passes where one vector holds the whole source
+# widths that go together, depths that two cores can train, and more passes where the source is read
+# in one direction
 CHANGES = {
     "cho2014": ["model.readout_size=96", "model.encoder_hidden_size=192", "training.max_epochs=24"],
     "sutskever2014": ["model.encoder_hidden_size=192", *_TWO_LAYERS, "training.max_epochs=24"],
     "bahdanau2015": ["model.readout_size=96"],
-    "luong2015": ["model.encoder_hidden_size=192", *_TWO_LAYERS],
-    "luong2015_input_feeding": ["model.encoder_hidden_size=192", *_TWO_LAYERS],
+    "luong2015": ["model.encoder_hidden_size=192", *_TWO_LAYERS, "training.max_epochs=20"],
+    "luong2015_input_feeding": ["model.encoder_hidden_size=192", *_TWO_LAYERS, "training.max_epochs=20"],
     "gnmt2016": ["model.num_encoder_layers=3", "model.num_decoder_layers=3"],
     "rnmt_plus2018": ["model.num_encoder_layers=3", "model.num_decoder_layers=3"],
     "see2017": ["model.readout_size=192"],
