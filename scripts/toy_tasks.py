@@ -51,7 +51,7 @@ def build_pointer() -> RnnSeq2SeqForConditionalGeneration:
         output_dropout=0.0,
     )
     model = RnnSeq2SeqForConditionalGeneration(config)
-    gate = model.get_decoder().copy_gate.proj.requires_grad_(False)
+    gate = model.get_decoder().copy_gate.requires_grad_(False)
     gate.weight.zero_()
     gate.bias.fill_(-30.0)
     return model

@@ -283,7 +283,7 @@ def decode(decoder, memory, finals, ids):
         feed = features[-1]
         all_weights.append(None if weights is None else weights.sum(0) / len(weights))
         if decoder.copy_gate is not None:
-            gates.append(affine(decoder.copy_gate.proj, torch.cat([context, x, embedding])))
+            gates.append(affine(decoder.copy_gate, torch.cat([context, x, embedding])))
     return features, all_weights, gates
 
 

@@ -1,25 +1,7 @@
 """Copying source tokens: the pointer-generator's mixture, and the coverage loss."""
 
 import torch
-from torch import nn
-
-
-class CopyGate(nn.Module):
-    """Logit of generating a token of the vocabulary rather than copying one of the source: `w [parts] + b`.
-
-    See et al. 2017, https://arxiv.org/abs/1704.04368, equation 8, before the sigmoid.
-
-    Args:
-        part_sizes (`list[int]`): widths of context, decoder state and decoder input.
-    """
-
-    def __init__(self, *, part_sizes: list[int]):
-        super().__init__()
-        self.proj = nn.Linear(sum(part_sizes), 1)
-
-    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
-        """Logits `(B, T, 1)` from parts `(B, T, size)`."""
-        return self.proj(torch.cat(parts, dim=-1))
+from torch.nn import functional
 
 
 def mix_copies(
@@ -29,7 +11,8 @@ def mix_copies(
 
     Args:
         logits (`torch.Tensor` of shape `(B, T, V)`): of the vocabulary.
-        gate_logits (`torch.Tensor` of shape `(B, T, 1)`): of p.
+        gate_logits (`torch.Tensor` of shape `(B, T, 1)`): of p, generating rather than copying (equation 8 before the
+            sigmoid).
         weights (`torch.Tensor` of shape `(B, T, S)`): attention a.
         source_ids (`torch.LongTensor` of shape `(B, S)`): source tokens x in the target's vocabulary.
 
@@ -42,7 +25,7 @@ def mix_copies(
     copied = torch.zeros_like(logits).scatter_add(2, index, weights)
     # what the source does not hold has the smallest of numbers, not log 0
     copied = copied.clamp(min=torch.finfo(logits.dtype).tiny).log()
-    log_sigmoid = nn.functional.logsigmoid
+    log_sigmoid = functional.logsigmoid
     return torch.logaddexp(log_sigmoid(gate_logits) + logits.log_softmax(-1), log_sigmoid(-gate_logits) + copied)
 
 
@@ -62,4 +45,4 @@ def summed_coverage_loss(weights: torch.Tensor, labels: torch.LongTensor) -> tor
     return (losses * (labels != -100)).sum()
 
 
-__all__ = ["CopyGate", "mix_copies", "summed_coverage_loss"]
+__all__ = ["mix_copies", "summed_coverage_loss"]

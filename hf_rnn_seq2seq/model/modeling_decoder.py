@@ -19,7 +19,6 @@ from .modeling_attention import (
 )
 from .modeling_bridge import Bridge
 from .modeling_cache import RnnSeq2SeqCache
-from .modeling_copy import CopyGate
 from .modeling_dropout import SequenceDropout, WordDropout
 from .modeling_embedding import ScaledEmbedding, embed
 from .modeling_encoder import RnnSeq2SeqEncoderOutput
@@ -77,8 +76,10 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
             part_sizes=config.readout_part_sizes(),
             readout_size=config.readout_size,
         )
-        copied_sizes = [config.memory_size, config.decoder_hidden_size, config.decoder_embedding_size]
-        self.copy_gate = CopyGate(part_sizes=copied_sizes) if config.copy_attention else None
+        # of context, state and embedding (See et al. 2017, equation 8)
+        gate_size = config.memory_size + config.decoder_hidden_size + config.decoder_embedding_size
+        # CODEPATH: see2017 copies source tokens
+        self.copy_gate = nn.Linear(gate_size, 1) if config.copy_attention else None
         self.word_dropout = WordDropout(config.target_word_dropout)
         self.embedding_dropout = SequenceDropout(config.embedding_dropout, per_sequence=config.variational_dropout)
         self.layer_dropout = SequenceDropout(config.layer_dropout, per_sequence=config.variational_dropout)
@@ -148,14 +149,15 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
                 memory=None if memory is None else (memory.keys, memory.values),
                 num_new_tokens=embeds.shape[1],
             )
+        copy_gate = None
+        if self.copy_gate is not None:
+            copy_gate = self.copy_gate(torch.cat([written.context, written.layer_outputs[-1], inputs], dim=-1))
         return RnnSeq2SeqDecoderOutput(
             last_hidden_state=written.features,
             past_key_values=cache if use_cache else None,
             hidden_states=(embeds, *written.layer_outputs) if output_hidden_states else None,
             cross_attentions=(written.weights,) if output_attentions and written.weights is not None else None,
-            copy_gate=None
-            if self.copy_gate is None
-            else self.copy_gate(written.context, written.layer_outputs[-1], inputs),
+            copy_gate=copy_gate,
         )
 
     def _write_at_once(self, embeds, states, feed, past_weights, memory) -> Written:
@@ -170,6 +172,7 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
             is_reading = is_gnmt if index else context is not None
             inputs = torch.cat([inputs, context], dim=-1) if is_reading else inputs
             read, *state = layer(inputs, *states[index])
+            # CODEPATH: gnmt2016 and rnmt_plus2018, from the third layer
             outputs = read + outputs if self.config.is_residual(index) else read
             layer_outputs.append(outputs)
             new_states.append(tuple(state))
@@ -210,6 +213,7 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
             for index, layer in enumerate(self.layers[1:], start=1):
                 inputs = outputs if dropped[index] is None else outputs * dropped[index][:, step]
                 read, state = layer.step(layer.project_inputs(inputs), states[index])
+                # CODEPATH: gnmt2016 and rnmt_plus2018, from the third layer
                 outputs = read + outputs if self.config.is_residual(index) else read
                 new_states.append(state)
                 layer_outputs[index].append(outputs)
@@ -232,11 +236,13 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
 
     def read_out(self, context, state, embeds) -> torch.Tensor:
         """Features from those parts that this model's readout reads."""
-        parts = [context, state, embeds]
+        # CODEPATH: the deep output of bahdanau2015, cho2014 and nematus2017 reads the embedding too; gnmt2016 and
+        # sutskever2014 read the state alone
         if self.config.readout_type == "state" or self.config.context_size == 0:
             parts = [state]
-        elif self.config.decoder_type not in ("bahdanau", "conditional"):
-            parts = [context, state]
+        else:
+            has_embedding = self.config.decoder_type in ("bahdanau", "conditional")
+            parts = [context, state, embeds] if has_embedding else [context, state]
         return self.readout(*parts)
 
     def project_memory(self, encoder_outputs: RnnSeq2SeqEncoderOutput, mask: torch.Tensor | None) -> Memory | None:
@@ -258,7 +264,9 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
         hidden, cell = self._finals(encoder_outputs)
         if isinstance(self.attention, FixedContext):
             hidden = memory.values[:, 0]
+        # CODEPATH: bahdanau2015 takes the backward half, JoeyNMT's models the forward half
         if self.config.bridge_input in ("forward", "backward"):
+            # CODEPATH: as above
             half = 0 if self.config.bridge_input == "forward" else 1
             hidden = hidden.chunk(2, dim=-1)[half]
             cell = None if cell is None else cell.chunk(2, dim=-1)[half]
@@ -311,6 +319,7 @@ def _build_attention(config: RnnSeq2SeqConfig) -> nn.Module | None:
     kind, heads = config.attention_type, config.num_attention_heads
     # CODEPATH: sutskever2014 has none, cho2014 a fixed context
     if kind == "none":
+        # CODEPATH: as above
         return FixedContext(memory_size=config.memory_size) if config.context_size else None
     sizes = {
         "query_size": config.decoder_hidden_size,
@@ -328,8 +337,8 @@ def _build_attention(config: RnnSeq2SeqConfig) -> nn.Module | None:
             location_channels=config.location_channels,
             location_kernel_size=config.location_kernel_size,
         )
-    # CODEPATH: scaled in models trained here, unscaled in those of papers and older toolkits
     summed = config.attention_size // heads if heads > 1 else config.decoder_hidden_size
+    # CODEPATH: scaled in models trained here, unscaled in those of papers and older toolkits
     scale = summed**-0.5 if config.scale_attention else 1.0
     if heads > 1:
         return MultiHeadDotAttention(**sizes, attention_size=config.attention_size, scale=scale)

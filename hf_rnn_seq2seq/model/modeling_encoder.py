@@ -109,11 +109,13 @@ class RnnSeq2SeqEncoder(RnnSeq2SeqPreTrainedModel):
             outputs = padding.to_place(outputs)
             layer_outputs = [padding.to_place(tensor) for tensor in layer_outputs] if output_hidden_states else []
         final_hidden, *final_cell = (torch.stack(tensors, dim=1) for tensors in zip(*finals, strict=True))
+        # CODEPATH: as above
+        memory_mask = self._mask_pyramid(outputs, padding, lengths) if config.encoder_stride > 1 else None
         return RnnSeq2SeqEncoderOutput(
             last_hidden_state=outputs,
             final_hidden=final_hidden,
             final_cell=final_cell[0] if final_cell else None,
-            memory_mask=self._mask_pyramid(outputs, padding, lengths) if config.encoder_stride > 1 else None,
+            memory_mask=memory_mask,
             source_ids=self._ids_to_copy(input_ids),
             hidden_states=(embeds, *layer_outputs) if output_hidden_states else None,
         )
@@ -132,6 +134,7 @@ class RnnSeq2SeqEncoder(RnnSeq2SeqPreTrainedModel):
             else:
                 inputs = outputs
             read, *final = layer(inputs, lengths=lengths)
+            # CODEPATH: gnmt2016 and rnmt_plus2018, from the third layer
             if config.is_residual(index):
                 read = read + outputs
             if padding is not None:
@@ -150,6 +153,7 @@ class RnnSeq2SeqEncoder(RnnSeq2SeqPreTrainedModel):
         return mask & padding.mask.any(1, keepdim=True)
 
     def _ids_to_copy(self, input_ids: torch.LongTensor | None) -> torch.LongTensor | None:
+        # CODEPATH: see2017 copies source tokens
         if not self.config.copy_attention:
             return None
         if input_ids is None:

@@ -54,7 +54,9 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
         """A tuple has no place for what is None: GRUs have no cell."""
         # CODEPATH: lstm has a cell, a pyramid a mask of its own, a copying model its source
         cell = ["final_cell"] if self.config.cell_type == "lstm" else []
+        # CODEPATH: as above
         mask = ["memory_mask"] if self.config.encoder_stride > 1 else []
+        # CODEPATH: as above
         source = ["source_ids"] if self.config.copy_attention else []
         names = ["last_hidden_state", "final_hidden", *cell, *mask, *source, "hidden_states"]
         return RnnSeq2SeqEncoderOutput(**dict(zip(names, outputs, strict=False)))

@@ -64,7 +64,7 @@ SHAPES = {
     },
     # See et al. 2017, equations 8 and 11
     "see2017": {
-        "decoder.copy_gate.proj.weight": (1, 512 + 256 + 128),
+        "decoder.copy_gate.weight": (1, 512 + 256 + 128),
         "decoder.attention.feedback_proj.weight": (512, 1),
     },
 }
