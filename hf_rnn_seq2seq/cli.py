@@ -161,7 +161,7 @@ def _translate(arguments: argparse.Namespace) -> int:
     is_listed = arguments.n_best > 1
     if is_listed:
         options["num_return_sequences"] = arguments.n_best
-        options.setdefault("num_beams", max(arguments.n_best, model.generation_config.num_beams))
+        options.setdefault("num_beams", max(arguments.n_best, model.generation_config.num_beams or 1))
     if arguments.html:
         if is_listed:
             raise ValueError("`--html` shows the best translation of each line; leave `--n-best` out.")
@@ -272,6 +272,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             "test_set": str(text),
             "num_examples": len(sources),
             "model": arguments.model,
+            **({"ensemble": arguments.ensemble} if arguments.ensemble else {}),
             "generation": {**model.generation_config.to_diff_dict(), **options},
             "num_unfinished": sum(not best[0].is_finished for best in results),
             "scores": [score.to_dict() for score in scores],
@@ -294,7 +295,7 @@ def _score(arguments: argparse.Namespace) -> int:
     from .decoding.scoring import perplexity
 
     model, tokenizer = _load_ensemble(arguments)
-    scores = _score_pairs(arguments, model, tokenizer, with_attention=False)
+    _, scores = _score_pairs(arguments, model, tokenizer, with_attention=False)
     with _output(arguments.output) as file:
         for score in scores:
             if arguments.by_token:
@@ -322,10 +323,10 @@ def _align(arguments: argparse.Namespace) -> int:
     from .model.pipeline_attention import align_texts, format_pharaoh
 
     model, tokenizer = _load_ensemble(arguments)
-    scores = _score_pairs(arguments, model, tokenizer, with_attention=True)
-    with _output(arguments.output) as file, _input(arguments.source_file) as sources:
-        for source, score in zip(_decoded_lines(sources, arguments.source_file), scores, strict=True):
-            pairs = align_texts(tokenizer, source.rstrip("\n"), score.token_ids, score.attention)
+    sources, scores = _score_pairs(arguments, model, tokenizer, with_attention=True)
+    with _output(arguments.output) as file:
+        for source, score in zip(sources, scores, strict=True):
+            pairs = align_texts(tokenizer, source, score.token_ids, score.attention)
             file.write(f"{format_pharaoh(pairs)}\n")
     return 0
 
@@ -339,7 +340,8 @@ def _add_pairs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, help="file to write; standard output if not given")
 
 
-def _score_pairs(arguments: argparse.Namespace, model, tokenizer, *, with_attention: bool) -> list:
+def _score_pairs(arguments: argparse.Namespace, model, tokenizer, *, with_attention: bool) -> tuple[list[str], list]:
+    """Source lines, and the scores of their translations."""
     from tqdm.auto import tqdm
 
     from .decoding.scoring import score
@@ -351,7 +353,7 @@ def _score_pairs(arguments: argparse.Namespace, model, tokenizer, *, with_attent
     if not sides[0]:
         raise ValueError(f"{arguments.source_file} must hold at least one line, got none.")
     with tqdm(total=len(sides[0]), desc="scoring", unit="pair", disable=None) as bar:
-        return score(
+        scores = score(
             model,
             tokenizer,
             *sides,
@@ -359,6 +361,7 @@ def _score_pairs(arguments: argparse.Namespace, model, tokenizer, *, with_attent
             with_attention=with_attention,
             report_progress=bar.update,
         )
+    return sides[0], scores
 
 
 def _add_attention(commands) -> None:
@@ -529,10 +532,14 @@ def _load_ensemble(arguments: argparse.Namespace):
     model, tokenizer = _load(arguments)
     if not arguments.ensemble:
         return model, tokenizer
-    from .decoding.ensemble import EnsembleForConditionalGeneration
+    from .decoding.ensemble import EnsembleForConditionalGeneration, check_same_tokens
 
-    others = [_load(argparse.Namespace(model=name, device=arguments.device))[0] for name in arguments.ensemble]
-    return EnsembleForConditionalGeneration([model, *others]), tokenizer
+    members = [model]
+    for name in arguments.ensemble:
+        other, other_tokenizer = _load(argparse.Namespace(model=name, device=arguments.device))
+        check_same_tokens(tokenizer, other_tokenizer, num_target=model.config.decoder_vocab_size, name=name)
+        members.append(other)
+    return EnsembleForConditionalGeneration(members), tokenizer
 
 
 def _generate_options(arguments: argparse.Namespace) -> dict:

@@ -16,17 +16,20 @@ from hf_rnn_seq2seq.model.configuration_presets import PRESETS
 
 RECIPE = Path(__file__).parent / "configs" / "presets_on_dates.yaml"
 _TWO_LAYERS = ["model.num_encoder_layers=2", "model.num_decoder_layers=2"]
-# widths that go together, depths that two cores can train, and more passes where the source is read
-# in one direction
+# random weights of a paper's size are for its widths, and too small for these
+_OWN_INIT = ["model.init_uniform=null", "model.init_std=null"]
+# widths that go together, depths that two cores can train, and more passes where the source is one vector
 CHANGES = {
-    "cho2014": ["model.readout_size=96", "model.encoder_hidden_size=192", "training.max_epochs=24"],
-    "sutskever2014": ["model.encoder_hidden_size=192", *_TWO_LAYERS, "training.max_epochs=24"],
-    "bahdanau2015": ["model.readout_size=96"],
-    "luong2015": ["model.encoder_hidden_size=192", *_TWO_LAYERS, "training.max_epochs=20"],
-    "luong2015_input_feeding": ["model.encoder_hidden_size=192", *_TWO_LAYERS, "training.max_epochs=20"],
-    "gnmt2016": ["model.num_encoder_layers=3", "model.num_decoder_layers=3"],
+    "cho2014": ["model.readout_size=96", "model.encoder_hidden_size=192", *_OWN_INIT, "training.max_epochs=24"],
+    "sutskever2014": ["model.encoder_hidden_size=192", *_TWO_LAYERS, *_OWN_INIT, "training.max_epochs=24"],
+    "bahdanau2015": ["model.readout_size=96", *_OWN_INIT],
+    "luong2015": ["model.encoder_hidden_size=192", *_TWO_LAYERS, *_OWN_INIT],
+    "luong2015_input_feeding": ["model.encoder_hidden_size=192", *_TWO_LAYERS, *_OWN_INIT],
+    "gnmt2016": ["model.num_encoder_layers=3", "model.num_decoder_layers=3", *_OWN_INIT],
     "rnmt_plus2018": ["model.num_encoder_layers=3", "model.num_decoder_layers=3"],
-    "see2017": ["model.readout_size=192"],
+    "nematus2017": _OWN_INIT,
+    # the paper adds the coverage loss at the end only, since it disturbs the beginning (section 5)
+    "see2017": ["model.readout_size=192", "model.coverage_loss_weight=0", *_OWN_INIT],
 }
 
 

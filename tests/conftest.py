@@ -69,6 +69,8 @@ VARIANTS = {
     "copy_heads": {"copy_attention": True, "attention_type": "additive", "num_attention_heads": 2},
     "decoder_embedding": {"decoder_embedding_size": 4, "share_encoder_decoder_embeddings": False},
     "init_uniform": {"init_uniform": 0.3},
+    "init_std": {"init_std": 0.3, "attention_type": "additive"},
+    "fixed_context_copy": {"attention_type": "none", "decoder_type": "bahdanau", "bridge_type": "copy"},
 }
 # sizes that are all different where they may be
 TINY = {
@@ -96,8 +98,8 @@ def shrink_preset(name: str) -> dict:
     if "readout_size" in fields:
         fields["readout_size"] = 7
     # weights of a paper's initialisation are too small to tell right from wrong
-    fields.pop("init_uniform", None)
-    fields.pop("embedding_init_std", None)
+    for name in ("init_uniform", "init_std", "embedding_init_std"):
+        fields.pop(name, None)
     return fields
 
 

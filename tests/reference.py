@@ -144,7 +144,7 @@ def energy(attention, query, slot, past=None):
     past = torch.zeros_like(q) if past is None else past
     scores = []
     for n, rows in enumerate(heads):
-        v = attention.energy_proj.weight[0][rows]
+        v = attention.energy_vector[rows]
         if attention.gain is not None:
             v = attention.gain[n] * v / torch.sqrt((v**2).sum())
         scores.append(v @ torch.tanh(q[rows] + k[rows] + past[rows]))

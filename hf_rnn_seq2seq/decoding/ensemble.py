@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn
+from transformers import PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 from transformers.generation import GenerationMixin
 from transformers.modeling_outputs import Seq2SeqLMOutput
@@ -12,9 +13,31 @@ from transformers.utils import ModelOutput
 
 from ..model.modeling_pretrained import RnnSeq2SeqPreTrainedModel
 from ..model.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
+from ..model.pipeline_attention import name_target_tokens
 
 # what members must share, so that a token of one is the same token of all
 _SHARED = ("vocab_size", "decoder_vocab_size", "pad_token_id", "eos_token_id", "decoder_start_token_id")
+
+
+def check_same_tokens(
+    tokenizer: PreTrainedTokenizerBase, other: PreTrainedTokenizerBase, *, num_target: int, name: str
+) -> None:
+    """Refuse a member whose ids stand for other tokens.
+
+    Args:
+        num_target (`int`): number of target tokens.
+        name (`str`): of the model of `other`, for the message.
+
+    Raises:
+        ValueError: if the tokenizers differ on either side.
+    """
+    ids = list(range(num_target))
+    is_same = tokenizer.get_vocab() == other.get_vocab()
+    if not is_same or name_target_tokens(tokenizer, ids) != name_target_tokens(other, ids):
+        raise ValueError(
+            f"The members of an ensemble must share one tokenizer, got another one in {name!r}; train it with "
+            "`tokenizer.path` set to that of the first."
+        )
 
 
 class EnsembleCache(Cache):
@@ -61,9 +84,15 @@ class EnsembleEncoder(nn.Module):
         self.encoders = nn.ModuleList(encoders)
 
     def forward(
-        self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None, **kwargs
+        self, input_ids: torch.LongTensor | None = None, attention_mask: torch.Tensor | None = None, **kwargs
     ) -> ModelOutput:
-        """Encode source sentences; arguments as of the members' encoders."""
+        """Encode source sentences; arguments as of the members' encoders.
+
+        Raises:
+            ValueError: if there are no `input_ids`: every member has embeddings of its own.
+        """
+        if input_ids is None:
+            raise ValueError("An ensemble needs `input_ids`, got none: its members have embeddings of their own.")
         together = ModelOutput()
         for number, encoder in enumerate(self.encoders):
             output = encoder(input_ids=input_ids, attention_mask=attention_mask, return_dict=True)
@@ -77,8 +106,8 @@ class EnsembleEncoder(nn.Module):
 class EnsembleForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMixin):
     """Models of one vocabulary as one model: the probability of a next token is the mean of theirs.
 
-    It is used as a model is, with `generate` and all its settings, `translate` and `score`; architectures may differ.
-    It is not saved: save its members.
+    It decodes as a model does, with `generate`, `translate` and `score`; architectures may differ. It reads token ids
+    only, has no hidden states of its own, and is neither trained nor saved: its members are.
 
     Args:
         members: models of ours, trained with the same tokenizer.
@@ -121,14 +150,21 @@ class EnsembleForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMixi
         past_key_values: EnsembleCache | None = None,
         use_cache: bool | None = None,
         output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        labels: torch.LongTensor | None = None,
         **kwargs,
     ) -> Seq2SeqLMOutput:
         """Log-probabilities of every next target token; arguments as of the members.
 
         Returns:
             `logits` of shape `(B, T, V)`, the logarithm of the mean of the members' probabilities; `cross_attentions`,
-            one tensor `(B, 1, T, S)`, the mean of those members that have attention.
+            one tensor `(B, 1, T, S)`, the mean of those members that have attention for each source token.
+
+        Raises:
+            ValueError: if `labels` or hidden states are asked for.
         """
+        if labels is not None or output_hidden_states:
+            raise ValueError("An ensemble has neither a loss nor hidden states; ask each of its `members`.")
         if encoder_outputs is None:
             encoder_outputs = self.get_encoder()(input_ids, attention_mask)
         cache = EnsembleCache() if past_key_values is None else past_key_values
@@ -149,8 +185,14 @@ class EnsembleForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMixi
                 )
             )
         cache.members = [output.past_key_values for output in outputs] if use_cache else []
-        log_probabilities = torch.stack([output.logits.float().log_softmax(-1) for output in outputs])
-        weights = [output.cross_attentions[0].mean(1, keepdim=True) for output in outputs if output.cross_attentions]
+        # float32 at least
+        dtype = torch.promote_types(outputs[0].logits.dtype, torch.float32)
+        log_probabilities = torch.stack([output.logits.to(dtype).log_softmax(-1) for output in outputs])
+        weights = [
+            output.cross_attentions[0].mean(1, keepdim=True)
+            for member, output in zip(self.members, outputs, strict=True)
+            if output.cross_attentions and member.config.has_token_attention
+        ]
         return Seq2SeqLMOutput(
             logits=log_probabilities.logsumexp(0) - math.log(len(outputs)),
             past_key_values=cache if use_cache else None,

@@ -33,7 +33,13 @@ class PairScore:
 
 
 def perplexity(scores: Sequence[PairScore]) -> float:
-    """`exp` of the mean negative log-probability of all tokens."""
+    """`exp` of the mean negative log-probability of all tokens.
+
+    Raises:
+        ValueError: if there are no scores.
+    """
+    if not scores:
+        raise ValueError("`scores` must hold at least one, got none.")
     num_tokens = sum(len(score.tokens) for score in scores)
     return math.exp(-sum(score.log_probability for score in scores) / num_tokens)
 
@@ -64,8 +70,11 @@ def score(
         A score for each pair, in their order.
 
     Raises:
+        TypeError: if `sources` or `targets` is one string.
         ValueError: if there are not as many targets as sources, or `batch_size` is below 1.
     """
+    if isinstance(sources, str) or isinstance(targets, str):
+        raise TypeError("`sources` and `targets` must be lists of sentences, got a single string; put it in a list.")
     if len(sources) != len(targets):
         raise ValueError(
             f"`sources` and `targets` must be as many, got {len(sources)} and {len(targets)}; check for lost lines."

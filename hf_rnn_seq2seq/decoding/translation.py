@@ -1,12 +1,13 @@
 """Text to text: tokenize, group by length, generate, decode, back in order."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from ..model.pipeline_attention import align_texts, gather_attention
+from ..model.pipeline_attention import align_texts, gather_attention, measure_sequences
 from ..model.pipeline_unknown import decode_with_source
 
 
@@ -61,8 +62,11 @@ def translate(
         For each text its hypotheses, best first; one, or `num_return_sequences`.
 
     Raises:
+        TypeError: if `texts` is one string.
         ValueError: if `batch_size` is below 1, or `coverage_penalty` is negative or used without beam search.
     """
+    if isinstance(texts, str):
+        raise TypeError(f"`texts` must be a list of sentences, got the string {texts!r:.60}; put it in a list.")
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
     blank = Hypothesis("", None, True, [] if with_alignment else None)
@@ -70,19 +74,20 @@ def translate(
     encoded = [tokenizer(text)["input_ids"] for text in texts]
     order = sorted((i for i, text in enumerate(texts) if text.strip()), key=lambda i: len(encoded[i]), reverse=True)
     report_progress(len(texts) - len(order))
-    options = {**generate_options, "output_scores": with_scores or coverage_penalty > 0}
-    options["output_attentions"] = coverage_penalty > 0 or replace_unknown or with_alignment
-    num_wanted = options.get("num_return_sequences") or model.generation_config.num_return_sequences or 1
+    config, others = _prepare_config(model, generate_options)
+    num_wanted = config.num_return_sequences or 1
     if coverage_penalty:
         # all beams stand for election
-        options["num_return_sequences"] = _count_beams(model, options, coverage_penalty)
+        config.num_return_sequences = _count_beams(config, coverage_penalty)
+    config.output_scores = with_scores or coverage_penalty > 0
+    config.output_attentions = coverage_penalty > 0 or replace_unknown or with_alignment
     was_training = model.training
     model.eval()
     try:
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             batch = tokenizer.pad({"input_ids": [encoded[i] for i in chosen]}, return_tensors="pt").to(model.device)
-            written = _generate(model, batch, options, coverage_penalty)
+            written = _generate(model, batch, config, others, coverage_penalty)
             for row, index in enumerate(chosen):
                 ranked = sorted(written[row], key=lambda sequence: -(sequence.score or 0.0))[:num_wanted]
                 results[index] = [
@@ -105,8 +110,18 @@ class _Sequence:
     weights: torch.Tensor | None
 
 
-def _count_beams(model: PreTrainedModel, options: dict, coverage_penalty: float) -> int:
-    num_beams = options.get("num_beams") or model.generation_config.num_beams or 1
+def _prepare_config(model: PreTrainedModel, options: dict) -> tuple[GenerationConfig, dict]:
+    """One generation config for the call, and what of the options is none of its fields."""
+    config = copy.deepcopy(options.get("generation_config") or model.generation_config)
+    others = config.update(**{name: value for name, value in options.items() if name != "generation_config"})
+    if config.eos_token_id is None:
+        config.eos_token_id = model.generation_config.eos_token_id
+    config.return_dict_in_generate = True
+    return config, others
+
+
+def _count_beams(config: GenerationConfig, coverage_penalty: float) -> int:
+    num_beams = config.num_beams or 1
     if coverage_penalty < 0 or num_beams == 1:
         raise ValueError(
             "`coverage_penalty` is a factor above 0 that ranks beams, got "
@@ -116,21 +131,17 @@ def _count_beams(model: PreTrainedModel, options: dict, coverage_penalty: float)
 
 
 @torch.inference_mode()
-def _generate(model, batch, options: dict, coverage_penalty: float) -> list[list[_Sequence]]:
+def _generate(model, batch, config: GenerationConfig, others: dict, coverage_penalty: float) -> list[list[_Sequence]]:
     """For each source its sequences, as `generate` gives them."""
     mask = batch["attention_mask"].bool()
-    output = model.generate(
-        input_ids=batch["input_ids"], attention_mask=mask.long(), return_dict_in_generate=True, **options
-    )
+    inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+    output = model.generate(**inputs, **others, generation_config=config)
     per_source = len(output.sequences) // len(mask)
-    eos = torch.as_tensor(model.generation_config.eos_token_id, device=mask.device)
-    # the first token is where decoding starts, which may be the same as the end
+    lengths, is_finished = measure_sequences(output.sequences, config.eos_token_id)
     ids = output.sequences[:, 1:]
-    is_end = torch.isin(ids, eos).int()
-    lengths = (is_end.cumsum(1) - is_end == 0).sum(1)
     scores = output.get("sequences_scores")
     weights = None
-    if options["output_attentions"]:
+    if config.output_attentions:
         weights = gather_attention(model, output, num_source=mask.shape[1])
         is_written = torch.arange(weights.shape[1], device=mask.device) < lengths[:, None]
         weights = weights * is_written[:, :, None]
@@ -140,7 +151,7 @@ def _generate(model, batch, options: dict, coverage_penalty: float) -> list[list
         _Sequence(
             ids=ids[row, :length].tolist(),
             score=None if scores is None else scores[row].item(),
-            is_finished=bool(is_end[row].any()),
+            is_finished=bool(is_finished[row]),
             weights=None if weights is None else weights[row, :length, mask[row // per_source]].cpu(),
         )
         for row, length in enumerate(lengths.tolist())
@@ -169,7 +180,9 @@ def _to_hypothesis(
         text = decode_with_source(tokenizer, source, sequence.ids, sequence.weights)
     else:
         text = tokenizer.decode(sequence.ids, skip_special_tokens=True)
-    alignment = align_texts(tokenizer, source, sequence.ids, sequence.weights) if with_alignment else None
+    alignment = None
+    if with_alignment:
+        alignment = align_texts(tokenizer, source, sequence.ids, sequence.weights, replace_unknown=replace_unknown)
     return Hypothesis(text.strip(), sequence.score, sequence.is_finished, alignment)
 
 

@@ -10,11 +10,13 @@ def build_demo(translate: Pipeline, *, title: str, examples: list[str]) -> gradi
     """The page.
 
     Args:
-        translate (`Pipeline`): `pipeline("translation", ...)` of a model with attention.
+        translate (`Pipeline`): `pipeline("translation", ...)` of any model.
         title (`str`): heading.
         examples (`list[str]`): sentences to click on.
     """
     beams = translate.model.generation_config.num_beams or 1
+    # a model of ours may have none
+    has_attention = translate.model.config.to_dict().get("attention_type") != "none"
 
     def show(text: str, num_beams: float, n_best: float):
         if not text.strip():
@@ -25,15 +27,14 @@ def build_demo(translate: Pipeline, *, title: str, examples: list[str]) -> gradi
             num_beams=num_beams,
             num_return_sequences=min(int(n_best), num_beams),
             return_scores=True,
-            return_attention=True,
+            return_attention=has_attention,
         )
         best = records[0]
-        return best["translation_text"], render_translations(records), render_attention(best["attention"])
+        looked = render_attention(best["attention"]) if has_attention else "This model has no attention."
+        return best["translation_text"], render_translations(records), looked
 
     with gradio.Blocks(title=title) as page:
-        gradio.Markdown(
-            f"# {title}\n\nAn RNN encoder-decoder with attention: type a sentence and see what it makes of it."
-        )
+        gradio.Markdown(f"# {title}\n\nAn RNN encoder-decoder: type a sentence and see what it makes of it.")
         with gradio.Row():
             with gradio.Column():
                 source = gradio.Textbox(label="Source", lines=3, autofocus=True, elem_id="source")

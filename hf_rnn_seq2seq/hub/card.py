@@ -108,7 +108,7 @@ def _metadata(
         datasets=datasets,
         metrics=sorted({result.metric_type for result in results}) or None,
         base_model=_base_model(facts),
-        tags=["rnn_seq2seq", "seq2seq", "attention"],
+        tags=["rnn_seq2seq", "seq2seq"],
         model_name=model_id.rpartition("/")[2] if results else None,
         eval_results=results or None,
     )

@@ -16,10 +16,9 @@ pipeline_tag: translation
 tags:
 - rnn_seq2seq
 - seq2seq
-- attention
 ---
 
-An RNN encoder-decoder with attention, made with hf_rnn_seq2seq.
+An RNN encoder-decoder, made with hf_rnn_seq2seq.
 
 ```python
 from transformers import pipeline

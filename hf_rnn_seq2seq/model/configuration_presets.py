@@ -13,6 +13,7 @@ _GROUNDHOG = {
     "share_encoder_decoder_embeddings": False,
     "scale_embedding": False,
     "embedding_init_std": 0.01,
+    "init_std": 0.01,
     "embedding_dropout": 0.0,
     "layer_dropout": 0.0,
     "output_dropout": 0.0,
@@ -31,6 +32,15 @@ _STACKED = {
     "tie_word_embeddings": False,
     "share_encoder_decoder_embeddings": False,
     "scale_embedding": False,
+}
+_LUONG = {
+    **_STACKED,
+    "attention_type": "general",
+    "scale_attention": False,
+    "init_uniform": 0.1,
+    "embedding_dropout": 0.2,
+    "layer_dropout": 0.2,
+    "output_dropout": 0.2,
 }
 _GNMT = {
     "cell_type": "lstm",
@@ -73,26 +83,9 @@ PRESETS = {
         "bridge_input": "backward",
     },
     # Luong et al. 2015, https://arxiv.org/abs/1508.04025, section 4.1, "global attention (general)"
-    "luong2015": {
-        **_STACKED,
-        "attention_type": "general",
-        "scale_attention": False,
-        "init_uniform": 0.1,
-        "embedding_dropout": 0.2,
-        "layer_dropout": 0.2,
-        "output_dropout": 0.2,
-    },
+    "luong2015": _LUONG,
     # the same, section 3.3
-    "luong2015_input_feeding": {
-        **_STACKED,
-        "attention_type": "general",
-        "scale_attention": False,
-        "decoder_type": "input_feeding",
-        "init_uniform": 0.1,
-        "embedding_dropout": 0.2,
-        "layer_dropout": 0.2,
-        "output_dropout": 0.2,
-    },
+    "luong2015_input_feeding": {**_LUONG, "decoder_type": "input_feeding"},
     # Wu et al. 2016, https://arxiv.org/abs/1609.08144, section 3 and 8.3
     "gnmt2016": {
         **_GNMT,

@@ -76,8 +76,8 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
             without.
         source_word_dropout (`float`): probability of dropping a whole source token's embedding.
         target_word_dropout (`float`): the same of the target.
-        variational_dropout (`bool`): the next three drop the same entries in all steps of a sequence (Gal and
-            Ghahramani 2016, section 4).
+        variational_dropout (`bool`): the next three drop the same entries in all steps of a sequence (as the inputs
+            and outputs of Gal and Ghahramani 2016, section 4; recurrent connections are not dropped).
         embedding_dropout (`float`): probability of dropping an entry of an embedding.
         layer_dropout (`float`): probability of dropping an entry of what one layer hands to the next, the memory
             handed to the decoder included.
@@ -90,6 +90,9 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
             not given.
         init_uniform (`float`, *optional*): draw all new weights uniformly from plus and minus this; if not given,
             Xavier input weights, orthogonal recurrent weights and open forget gates.
+        init_std (`float`, *optional*): in place of Xavier weights a normal distribution of this standard deviation, a
+            tenth of it for the projections of additive attention, whose output vector is 0 (Cho et al. 2014, section
+            4.1; Bahdanau et al. 2015, appendix B.1).
 
     Raises:
         ValueError: if fields contradict each other; the message names them and the way out.
@@ -151,6 +154,7 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
     scale_embedding: bool = True
     embedding_init_std: float | None = None
     init_uniform: float | None = None
+    init_std: float | None = None
     is_encoder_decoder: bool = True
     use_cache: bool = True
     pad_token_id: int | None = 0
@@ -259,7 +263,7 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
         for name in _PROBABILITIES:
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"`{name}` is a probability in [0, 1), got {getattr(self, name)}.")
-        for name in ("embedding_init_std", "init_uniform"):
+        for name in ("embedding_init_std", "init_uniform", "init_std"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"`{name}` must be larger than 0, got {value}.")
@@ -314,6 +318,10 @@ class RnnSeq2SeqConfig(PreTrainedConfig):
                 self.reverse_source and self.bidirectional is not False,
                 f"`reverse_source=True` does nothing for an encoder of both directions, got `bidirectional`="
                 f"{self.bidirectional!r}; set one of them to False.",
+            ),
+            (
+                self.encoder_stride > 1 and self.num_encoder_layers == 1,
+                f"`encoder_stride`={self.encoder_stride} goes between layers, got `num_encoder_layers`=1; use 2.",
             ),
             (
                 first == 1 or len(set(residual)) > 1 or (bool(residual) and self.encoder_stride > 1),

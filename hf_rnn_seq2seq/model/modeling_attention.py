@@ -254,7 +254,8 @@ class AdditiveAttention(Attention):
         self.feedback = feedback
         self.query_proj = nn.Linear(query_size, attention_size)
         self.memory_proj = nn.Linear(memory_size, attention_size, bias=False)
-        self.energy_proj = nn.Linear(attention_size, 1, bias=False)
+        # v
+        self.energy_vector = nn.Parameter(torch.randn(attention_size) * attention_size**-0.5)
         self.gain = nn.Parameter(torch.full((self.num_heads,), attention_size**-0.5)) if normalized else None
         if feedback == "coverage":
             self.feedback_proj = nn.Linear(1, attention_size, bias=False)
@@ -271,7 +272,7 @@ class AdditiveAttention(Attention):
     def make_energies(self, query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         """As `Attention.make_energies`."""
         pairs = self.split_heads(self.query_proj(query))[:, :, :, None] + keys[:, :, None]  # (B, N, T, S, A / N)
-        vectors = self.energy_proj.weight.view(self.num_heads, -1)
+        vectors = self.energy_vector.view(self.num_heads, -1)
         if self.gain is not None:
             vectors = vectors * (self.gain / vectors.norm(dim=-1))[:, None]
         if self.num_heads == 1:

@@ -1,5 +1,7 @@
 """One step of a recurrence: plain RNN, GRU and LSTM, their layer-normalised forms, and transitions without input."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from transformers import initialization as init
@@ -123,8 +125,10 @@ class RecurrentCell(nn.Module):
 
 
 @torch.no_grad()
-def init_recurrent_weights(recurrence: nn.RNNBase | RecurrentCell) -> None:
-    """Xavier input weights, orthogonal recurrent weights, zero biases, forget gates open.
+def init_recurrent_weights(
+    recurrence: nn.RNNBase | RecurrentCell, init_input_weight: Callable[[torch.Tensor], None] = init.xavier_uniform_
+) -> None:
+    """Input weights as told, orthogonal recurrent weights, zero biases, forget gates open.
 
     Each gate is drawn on its own. Orthogonal: Saxe et al. 2014, https://arxiv.org/abs/1312.6120. Forget-gate bias 1:
     Jozefowicz et al. 2015, section 2.2. Weights that came from a checkpoint are left alone.
@@ -137,7 +141,7 @@ def init_recurrent_weights(recurrence: nn.RNNBase | RecurrentCell) -> None:
         drawn = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
         for gate in drawn.split(hidden_size):
             if name.startswith("weight_ih"):
-                init.xavier_uniform_(gate)
+                init_input_weight(gate)
             elif name.startswith("weight_hh"):
                 init.orthogonal_(gate)
         if name.startswith("bias_ih"):

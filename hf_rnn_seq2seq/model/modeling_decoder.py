@@ -191,7 +191,8 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
             feed = embeds.new_zeros(batch_size, config.readout_size)
         # cut, and under autocast cast, once for all steps
         extra_weight = None if kind == "conditional" else first.weight_after(width).to(projected_embeds.dtype)
-        dropped = [self.layer_dropout.draw(embeds, num_steps, config.decoder_hidden_size) for _ in self.layers]
+        drop_layer = self.layer_dropout
+        dropped = [drop_layer.draw(embeds, num_steps, config.decoder_hidden_size) for _ in self.layers[1:]]
         dropped_features = self.output_dropout.draw(embeds, num_steps, config.readout_size)
         contexts, weights, step_features, layer_outputs = [], [], [], [[] for _ in self.layers]
         for step in range(num_steps):
@@ -211,7 +212,8 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
             new_states.append(state)
             layer_outputs[0].append(outputs)
             for index, layer in enumerate(self.layers[1:], start=1):
-                inputs = outputs if dropped[index] is None else outputs * dropped[index][:, step]
+                mask = dropped[index - 1]
+                inputs = outputs if mask is None else outputs * mask[:, step]
                 read, state = layer.step(layer.project_inputs(inputs), states[index])
                 # CODEPATH: gnmt2016 and rnmt_plus2018, from the third layer
                 outputs = read + outputs if self.config.is_residual(index) else read
@@ -262,7 +264,7 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
         if self.config.bridge_input == "mean":
             return self.bridge(_mean(encoder_outputs.last_hidden_state, mask)[:, None], None)
         hidden, cell = self._finals(encoder_outputs)
-        if isinstance(self.attention, FixedContext):
+        if isinstance(self.attention, FixedContext) and self.bridge.hidden_proj is not None:
             hidden = memory.values[:, 0]
         # CODEPATH: bahdanau2015 takes the backward half, JoeyNMT's models the forward half
         if self.config.bridge_input in ("forward", "backward"):

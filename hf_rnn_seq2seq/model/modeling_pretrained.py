@@ -42,16 +42,38 @@ class RnnSeq2SeqPreTrainedModel(PreTrainedModel):
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, std=self.config.embedding_init_std)
         elif isinstance(module, nn.Linear | nn.Conv1d):
-            init.xavier_uniform_(module.weight)
+            self._init_input_weight(module.weight)
             if module.bias is not None:
                 init.zeros_(module.bias)
         elif isinstance(module, nn.RNNBase | RecurrentCell):
-            init_recurrent_weights(module)
-        if isinstance(module, AdditiveAttention) and module.gain is not None:
-            init.constant_(module.gain, self.config.attention_size**-0.5)
+            init_recurrent_weights(module, self._init_input_weight)
+        if isinstance(module, AdditiveAttention):
+            self._init_additive_attention(module)
         has_padding = isinstance(module, nn.Embedding) and module.padding_idx is not None
         if has_padding and not getattr(module.weight, "_is_hf_initialized", False):
             init.zeros_(module.weight[module.padding_idx])
+
+    def _init_input_weight(self, weight: torch.Tensor) -> None:
+        # CODEPATH: normal for cho2014, bahdanau2015 and nematus2017, Xavier for our own
+        if self.config.init_std is None:
+            init.xavier_uniform_(weight)
+        else:
+            init.normal_(weight, std=self.config.init_std)
+
+    def _init_additive_attention(self, attention: AdditiveAttention) -> None:
+        if attention.gain is not None:
+            init.constant_(attention.gain, self.config.attention_size**-0.5)
+        # CODEPATH: drawn like all others for gnmt2016 and see2017
+        if self.config.init_uniform is not None:
+            return
+        # CODEPATH: bahdanau2015 and nematus2017 start from even attention, our own as a linear layer does
+        if self.config.init_std is not None:
+            init.normal_(attention.query_proj.weight, std=self.config.init_std / 10)
+            init.normal_(attention.memory_proj.weight, std=self.config.init_std / 10)
+            init.zeros_(attention.energy_vector)
+        else:
+            bound = (6 / (1 + len(attention.energy_vector))) ** 0.5
+            init.uniform_(attention.energy_vector, -bound, bound)
 
     def save_pretrained(self, save_directory: str | os.PathLike, is_main_process: bool = True, **kwargs):
         """As transformers' method, with the code that a user without this package needs beside the weights."""

@@ -218,13 +218,13 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMi
 
         Returns:
             `logits` of shape `(B, T, V)`, log-probabilities if the model copies; `loss` in nats per target token,
-            the coverage loss included.
+            in training the coverage loss included.
         """
         if labels is not None:
             use_cache = False if use_cache is None else use_cache
             if decoder_input_ids is None and decoder_inputs_embeds is None:
                 decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
-        has_coverage_loss = labels is not None and self.config.coverage_loss_weight > 0
+        has_coverage_loss = labels is not None and self.training and self.config.coverage_loss_weight > 0
         if output_attentions is None:
             output_attentions = self.config.output_attentions
         outputs = self.model(

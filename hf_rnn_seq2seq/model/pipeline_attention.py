@@ -1,11 +1,14 @@
 """Where a model looked while it wrote: attention of a finished text, and the word alignment that it implies."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
+
+from .pipeline_unknown import decode_with_source
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,9 @@ def gather_attention(model: PreTrainedModel, output: ModelOutput, num_source: in
         ValueError: if the model does not return attention weights.
     """
     # a step's rows are its beams; the first step also reads the prefix, the same in all beams
-    steps = [_mean(model, attentions, num_source) for attentions in output.cross_attentions or (None,)]
+    first, *others = (_mean(model, attentions, num_source) for attentions in output.cross_attentions or (None,))
+    # without a cache a step reads all before it again
+    steps = [first, *(weights[:, -1:] for weights in others)]
     beam_indices = output.get("beam_indices")
     if beam_indices is None:
         return torch.cat(steps, dim=1)
@@ -86,6 +91,18 @@ def _mean(model: PreTrainedModel, attentions: tuple[torch.Tensor, ...] | None, n
             f"{attentions[0].shape[-1]}: a model with `encoder_stride` looks at groups of tokens."
         )
     return torch.stack([weights.float().mean(1) for weights in attentions]).mean(0)
+
+
+def measure_sequences(
+    sequences: torch.LongTensor, eos_token_id: int | list[int] | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens of each of `sequences` `(B, 1 + T)` after the start token, the end included, what fills the batch behind
+    it not, and whether the end is there.
+    """
+    ends = torch.tensor([] if eos_token_id is None else eos_token_id, device=sequences.device, dtype=sequences.dtype)
+    # the first token is where decoding starts, which may be the same as the end
+    is_end = torch.isin(sequences[:, 1:], ends).int()
+    return (is_end.cumsum(1) - is_end == 0).sum(1), is_end.any(1)
 
 
 def name_target_tokens(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[str]:
@@ -186,12 +203,26 @@ def find_source_words(tokenizer: PreTrainedTokenizerBase, text: str, prefix: str
     return words
 
 
-def find_target_words(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> list[int | None]:
-    """Which word, of the decoded text split at white space, each of its tokens belongs to."""
-    special = set(tokenizer.all_special_ids)
+def find_target_words(
+    tokenizer: PreTrainedTokenizerBase, ids: list[int], decode: Callable[[int], str] | None = None
+) -> list[int | None]:
+    """Which word, of the decoded text split at white space, each of its tokens belongs to.
+
+    Args:
+        decode (*optional*): text of the first n tokens, where it is not what the tokenizer says: where unknown tokens
+            are replaced.
+    """
+    silent = set(tokenizer.all_special_ids)
+    if decode is None:
+
+        def decode(num_tokens: int) -> str:
+            return tokenizer.decode(ids[:num_tokens], skip_special_tokens=True)
+
+    else:
+        silent.discard(tokenizer.unk_token_id)
     words = []
-    for end, token_id in enumerate(ids, start=1):
-        num_words = 0 if token_id in special else len(tokenizer.decode(ids[:end], skip_special_tokens=True).split())
+    for num_tokens, token_id in enumerate(ids, start=1):
+        num_words = 0 if token_id in silent else len(decode(num_tokens).split())
         words.append(num_words - 1 if num_words else None)
     return words
 
@@ -202,6 +233,7 @@ def align_texts(
     target_ids: list[int],
     weights: torch.Tensor,
     prefix: str = "",
+    replace_unknown: bool = False,
     **options,
 ) -> list[tuple[int, int]]:
     """Word alignment of a source sentence and target tokens, as `align_words`.
@@ -209,10 +241,17 @@ def align_texts(
     Args:
         weights (`torch.Tensor` of shape `(T, S)`): attention of target tokens over source tokens.
         prefix (`str`): what the model reads before the source.
+        replace_unknown (`bool`): the target's words are those of `decode_with_source`.
         options: of the tokenizer, such as `truncation=True`.
     """
     source_words = find_source_words(tokenizer, source, prefix, **options)
-    return align_words(weights, source_words, find_target_words(tokenizer, target_ids))
+    decode = None
+    if replace_unknown:
+
+        def decode(num_tokens: int) -> str:
+            return decode_with_source(tokenizer, source, target_ids[:num_tokens], weights, prefix, **options)
+
+    return align_words(weights, source_words, find_target_words(tokenizer, target_ids, decode))
 
 
 __all__ = [
@@ -225,5 +264,6 @@ __all__ = [
     "format_pharaoh",
     "gather_attention",
     "map_attention",
+    "measure_sequences",
     "name_target_tokens",
 ]

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 from transformers import GenerationConfig
 from transformers.pipelines.base import ChunkPipeline
 
-from .pipeline_attention import align_texts, gather_attention, name_target_tokens
+from .pipeline_attention import align_texts, gather_attention, measure_sequences, name_target_tokens
 from .pipeline_unknown import decode_with_source
 
 logger = logging.getLogger(__name__)
@@ -231,11 +231,8 @@ class TranslationPipeline(ChunkPipeline):
         return eos if isinstance(eos, list) else [] if eos is None else [eos]
 
     def _count_tokens(self, sequences: torch.Tensor, config: GenerationConfig) -> torch.Tensor:
-        """Tokens of each sequence after the start token, the end included, what fills the batch behind it not."""
-        ends = torch.tensor(self._ends(config), device=sequences.device, dtype=sequences.dtype)
-        # the first token is where decoding starts, which may be the same as the end
-        is_end = torch.isin(sequences[:, 1:], ends).int()
-        return (is_end.cumsum(1) - is_end == 0).sum(1)
+        """Tokens of each sequence after the start token, see `measure_sequences`."""
+        return measure_sequences(sequences, self._ends(config))[0]
 
     def _score(self, output, config: GenerationConfig) -> torch.Tensor:
         """As beam search scores, also where generation was greedy or sampled."""
@@ -310,6 +307,7 @@ class TranslationPipeline(ChunkPipeline):
             raise ValueError("`return_attention` looks at one sentence, got a text of several; pass each alone.")
         records = []
         for rank in range(outputs[0]["output_ids"].shape[1]):
+            texts = self._decode_all(outputs, rank, replace_unknown, truncation, clean_up_tokenization_spaces)
             ids = [output["output_ids"][0, rank] for output in outputs]
             if return_tensors:
                 # of blank text the start token alone
@@ -318,41 +316,34 @@ class TranslationPipeline(ChunkPipeline):
                 ]
                 record = {"translation_token_ids": torch.cat(ids)}
             else:
-                if replace_unknown:
-                    texts = [self._decode_with_source(output, rank, truncation) for output in outputs]
-                else:
-                    texts = [
-                        self._decode(output, row, clean_up_tokenization_spaces)
-                        for output, row in zip(outputs, ids, strict=True)
-                    ]
                 pieces = [output["lead"] + text for output, text in zip(outputs, texts, strict=True)]
                 record = {"translation_text": "".join(pieces) + outputs[-1]["tail"]}
             if "scores" in outputs[0]:
                 scores = [output["scores"][0, rank].item() for output in outputs if output["sentence"].strip()]
                 record["score"] = sum(scores) / len(scores) if scores else None
             if return_alignments:
-                record["alignments"] = self._align(outputs, rank, truncation)
+                record["alignments"] = self._align(outputs, rank, truncation, replace_unknown, texts)
             if return_attention:
                 record["attention"] = self._map_attention(outputs[0], rank)
             records.append(record)
         return records
 
-    def _decode(self, output: dict, ids: torch.Tensor, clean_up_tokenization_spaces) -> str:
-        if not output["sentence"].strip():
-            return ""
-        options = (
-            {}
-            if clean_up_tokenization_spaces is None
-            else {"clean_up_tokenization_spaces": clean_up_tokenization_spaces}
-        )
-        return self.tokenizer.decode(ids, skip_special_tokens=True, **options)
-
-    def _decode_with_source(self, output: dict, rank: int, truncation) -> str:
-        ids = self._target_ids(output, rank)
-        weights = self._weights(output, rank, len(ids))
-        return decode_with_source(
-            self.tokenizer, output["sentence"], ids, weights, output["prefix"], truncation=truncation
-        )
+    def _decode_all(self, outputs: list[dict], rank: int, replace_unknown, truncation, clean_up) -> list[str]:
+        """Text of each sentence."""
+        options = {} if clean_up is None else {"clean_up_tokenization_spaces": clean_up}
+        texts = []
+        for output in outputs:
+            ids = self._target_ids(output, rank)
+            if replace_unknown:
+                weights = self._weights(output, rank, len(ids))
+                texts.append(
+                    decode_with_source(
+                        self.tokenizer, output["sentence"], ids, weights, output["prefix"], truncation=truncation
+                    )
+                )
+            else:
+                texts.append(self.tokenizer.decode(ids, skip_special_tokens=True, **options))
+        return texts
 
     def _target_ids(self, output: dict, rank: int) -> list[int]:
         """Ids after the start token, without what fills the batch behind the end; none for blank text."""
@@ -364,17 +355,24 @@ class TranslationPipeline(ChunkPipeline):
         """Attention `(T, S)` without the padding of the batch."""
         return output["weights"][0, rank, :num_target, output["attention_mask"][0].bool()]
 
-    def _align(self, outputs: list[dict], rank: int, truncation) -> list[tuple[int, int]]:
+    def _align(
+        self, outputs: list[dict], rank: int, truncation, replace_unknown: bool, texts: list[str]
+    ) -> list[tuple[int, int]]:
         pairs, num_source, num_target = [], 0, 0
-        for output in outputs:
+        for output, text in zip(outputs, texts, strict=True):
             ids = self._target_ids(output, rank)
-            weights = self._weights(output, rank, len(ids))
             found = align_texts(
-                self.tokenizer, output["sentence"], ids, weights, output["prefix"], truncation=truncation
+                self.tokenizer,
+                output["sentence"],
+                ids,
+                self._weights(output, rank, len(ids)),
+                output["prefix"],
+                replace_unknown,
+                truncation=truncation,
             )
             pairs += [(source + num_source, target + num_target) for source, target in found]
             num_source += len(output["sentence"].split())
-            num_target += len(self._decode(output, output["output_ids"][0, rank], None).split())
+            num_target += len(text.split())
         return pairs
 
     def _map_attention(self, output: dict, rank: int) -> dict:

@@ -47,11 +47,20 @@ def decode_with_source(
     ]
     columns = [column for column, (text, _) in enumerate(spans) if text]
     special = set(tokenizer.all_special_ids) - {unknown}
-    kept = [token_id for token_id in ids if token_id not in special]
-    pieces = re.split(re.escape(tokenizer.unk_token), tokenizer.decode(kept, skip_special_tokens=False))
-    filled = pieces[0]
-    for place, piece in zip(places, pieces[1:], strict=True):
-        text, is_word = spans[columns[int(weights[place, columns].argmax())]] if columns else ("", False)
+
+    def split(num_tokens: int) -> list[str]:
+        """Text of the first tokens, cut where it says `<unk>`: a token, or the letters of it."""
+        kept = [token_id for token_id in ids[:num_tokens] if token_id not in special]
+        return tokenizer.decode(kept, skip_special_tokens=False).split(tokenizer.unk_token)
+
+    # cuts that are tokens, by their number
+    cuts = {len(split(place)): place for place in places}
+    filled, *pieces = split(len(ids))
+    for number, piece in enumerate(pieces, start=1):
+        text, is_word = tokenizer.unk_token, False
+        if number in cuts:
+            weighed = weights[cuts[number], columns]
+            text, is_word = spans[columns[int(weighed.argmax())]] if columns else ("", False)
         # the mark of a word's beginning is lost with an unknown token
         is_glued = is_word and filled != "" and not filled[-1].isspace()
         filled += f" {text}{piece}" if is_glued else f"{text}{piece}"

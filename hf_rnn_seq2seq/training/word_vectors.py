@@ -1,6 +1,8 @@
 """Pretrained word vectors in the place of random embeddings."""
 
 import gzip
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from ..model.modeling_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration
-from ..model.tokenization_rnn_seq2seq import RnnSeq2SeqTokenizer
+from ..model.pipeline_attention import name_target_tokens
 
 # what tokenizers put before the first piece of a word
 _WORD_START = "▁"
@@ -51,7 +53,7 @@ def load_word_vectors(
     if side not in ("source", "target"):
         raise ValueError(f"`side` must be 'source' or 'target', got {side!r}.")
     embed_tokens = model.get_encoder().embed_tokens if side == "source" else model.get_decoder().embed_tokens
-    wanted = _list_tokens(tokenizer, side)
+    wanted = _list_tokens(tokenizer, side, embed_tokens.num_embeddings)
     by_text: dict[str, list[int]] = {}
     for token_id, token in wanted.items():
         by_text.setdefault(token, []).append(token_id)
@@ -79,40 +81,41 @@ def _set_vector(embed_tokens: nn.Embedding, token_id: int, vector: list[float]) 
     embed_tokens.weight[token_id] = torch.tensor(vector) / embed_tokens.scale
 
 
-def _list_tokens(tokenizer: PreTrainedTokenizerBase, side: str) -> dict[int, str]:
+def _list_tokens(tokenizer: PreTrainedTokenizerBase, side: str, num_tokens: int) -> dict[int, str]:
     """Texts of the tokens of one side by their ids, special tokens left out."""
-    has_two_sides = side == "target" and isinstance(tokenizer, RnnSeq2SeqTokenizer)
-    if has_two_sides:
-        ids = range(tokenizer.target_vocab_size)
-        tokens = tokenizer.convert_target_ids_to_tokens(list(ids))
+    if side == "target":
+        tokens = name_target_tokens(tokenizer, list(range(num_tokens)))
     else:
-        ids = range(len(tokenizer))
-        tokens = tokenizer.convert_ids_to_tokens(list(ids))
+        tokens = tokenizer.convert_ids_to_tokens(list(range(num_tokens)))
     special = set(tokenizer.all_special_ids)
     return {
         token_id: token.removeprefix(_WORD_START)
-        for token_id, token in zip(ids, tokens, strict=True)
-        if token_id not in special
+        for token_id, token in enumerate(tokens)
+        # a model may have more rows than its tokenizer has tokens
+        if token is not None and token_id not in special
     }
 
 
-def _read_vectors(path: Path, width: int, wanted: dict[str, list[int]]):
+def _read_vectors(path: Path, width: int, wanted: dict[str, list[int]]) -> Iterator[tuple[str, list[float]]]:
     """Words that are wanted and their vectors, checked."""
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", newline="\n") as file:
+    # words of broken bytes, which large files have, are wanted by nobody
+    with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="\n") as file:
         for number, line in enumerate(file, start=1):
-            # a word may hold spaces of other kinds
-            word, *values = line.rstrip("\n ").split(" ")
-            if number == 1 and len(values) == 1:
+            line = line.rstrip("\r\n ")
+            # a word may itself hold spaces
+            word, *values = line.rsplit(" ", width)
+            if line == "" or (number == 1 and len(line.split(" ")) == 2 and width > 1):
                 continue
-            if len(values) != width:
-                raise ValueError(
-                    f"Line {number} of {path} must be a word and {width} numbers, as wide as the embeddings, got "
-                    f"{len(values)}; set the embedding size to that of the vectors."
-                )
-            if word not in wanted:
+            if word not in wanted and len(values) == width:
                 continue
             try:
-                yield word, [float(value) for value in values]
-            except ValueError as error:
-                raise ValueError(f"Line {number} of {path} must be a word and numbers: {error}") from error
+                vector = [float(value) for value in values]
+            except ValueError:
+                vector = []
+            if len(vector) != width or not all(map(math.isfinite, vector)):
+                raise ValueError(
+                    f"Line {number} of {path} must be a word and {width} numbers, as many as the embeddings are wide, "
+                    f"got {line[:60]!r}...; set the embedding size to that of the vectors."
+                )
+            yield word, vector

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from hf_rnn_seq2seq import EnsembleForConditionalGeneration, score, train_tokenizer, translate
+from hf_rnn_seq2seq.decoding.ensemble import check_same_tokens
 from tests.conftest import build_model, pad
 
 # of different architectures
@@ -88,3 +89,23 @@ def test_members_of_other_vocabularies_are_refused(tmp_path):
         EnsembleForConditionalGeneration([build_model()])
     with pytest.raises(NotImplementedError, match="save each of its `members`"):
         EnsembleForConditionalGeneration([build_model(), build_model()]).save_pretrained(tmp_path)
+
+
+def test_what_an_ensemble_does_not_have_is_said():
+    ensemble = EnsembleForConditionalGeneration(build_members()[:2])
+    source, target = torch.tensor([[4, 5, 2]]), torch.tensor([[1, 5]])
+    with pytest.raises(ValueError, match="needs `input_ids`, got none"):
+        ensemble.generate(inputs_embeds=torch.zeros(1, 3, 5, dtype=torch.float64), max_new_tokens=3)
+    for wish in ({"labels": target}, {"output_hidden_states": True}):
+        with pytest.raises(ValueError, match="neither a loss nor hidden states; ask each of its `members`"):
+            ensemble(source, decoder_input_ids=target, **wish)
+
+
+def test_members_of_other_tokenizers_are_refused():
+    first = train_tokenizer(["a b c"], ["x y z"], kind="word", joint=False)
+    options = {"num_target": first.target_vocab_size, "name": "other"}
+    check_same_tokens(first, first, **options)
+    for texts in ((["a b d"], ["x y z"]), (["a b c"], ["x y w"])):
+        other = train_tokenizer(*texts, kind="word", joint=False)
+        with pytest.raises(ValueError, match="must share one tokenizer, got another one in 'other'"):
+            check_same_tokens(first, other, **options)

@@ -52,3 +52,10 @@ def test_lost_lines_are_refused(tokenizer):
         score(None, tokenizer, ["a", "b"], ["a"])
     with pytest.raises(ValueError, match="`batch_size` must be at least 1, got 0"):
         score(None, tokenizer, ["a"], ["a"], batch_size=0)
+
+
+def test_nothing_and_single_strings_are_refused(tokenizer):
+    with pytest.raises(ValueError, match="must hold at least one, got none"):
+        perplexity([])
+    with pytest.raises(TypeError, match="must be lists of sentences, got a single string"):
+        score(None, tokenizer, "a b", "a c")

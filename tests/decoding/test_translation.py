@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from transformers import GenerationConfig
 
 from hf_rnn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_rnn_seq2seq.decoding.translation import read_chunks, score_coverage, translate
@@ -130,3 +131,22 @@ def test_alignments_are_those_of_the_translation_read_again(model, tokenizer, nu
             continue
         ((ids, _, weights),) = generate_alone(model, tokenizer, text, num_beams=num_beams)
         assert hypothesis.alignment == align_texts(tokenizer, text, ids, weights[0])
+
+
+def test_settings_of_the_call_say_what_an_end_is(model, tokenizer):
+    end = tokenizer.convert_tokens_to_ids("▁a")
+    config = GenerationConfig(num_beams=2, max_new_tokens=6, eos_token_id=end, pad_token_id=0, forced_eos_token_id=end)
+    for options in (
+        {"generation_config": config},
+        {"eos_token_id": end, "forced_eos_token_id": end, "num_beams": 2},
+    ):
+        results = translate(model, tokenizer, ["b c", "c"], coverage_penalty=0.1, with_alignment=True, **options)
+        for (hypothesis,) in results:
+            assert hypothesis.is_finished
+            assert [target for _, target in hypothesis.alignment] == list(range(len(hypothesis.text.split())))
+    assert model.generation_config.eos_token_id == 2
+
+
+def test_a_single_string_is_refused(model, tokenizer):
+    with pytest.raises(TypeError, match="must be a list of sentences, got the string 'ab'; put it in a list"):
+        translate(model, tokenizer, "ab")

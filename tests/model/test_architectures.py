@@ -34,7 +34,8 @@ def test_every_pair_is_accepted_or_refused_with_a_reason():
 
 
 def test_architecture_equals_plain_loop_with_gradients(architecture):
-    model = build_model(**architecture)
+    # nothing is dropped out; the coverage loss is there in training only
+    model = build_model(**architecture).train()
     batch = encode_batch()
     outputs = model(**batch, output_attentions=True)
     loss, num_labels, coverage = 0.0, 0, 0.0
@@ -56,6 +57,7 @@ def test_architecture_equals_plain_loop_with_gradients(architecture):
     total = (loss + model.config.coverage_loss_weight * coverage) / num_labels
     # transformers computes losses in float32
     torch.testing.assert_close(outputs.loss.double(), total, rtol=0, atol=1e-6)
+    torch.testing.assert_close(model.eval()(**batch).loss.double(), loss / num_labels, rtol=0, atol=1e-6)
     exact = torch.nn.functional.cross_entropy(outputs.logits.flatten(0, 1), batch["labels"].flatten())
     names, parameters = zip(*model.named_parameters(), strict=True)
     actual = torch.autograd.grad(exact, parameters, allow_unused=True)

@@ -98,3 +98,20 @@ def test_uniform_presets_draw_all_weights_alike(name):
         assert parameter.detach().abs().max() <= config.init_uniform
         if parameter.numel() >= 4096:
             assert float(parameter.detach().std()) == pytest.approx(config.init_uniform / 3**0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["cho2014", "bahdanau2015", "nematus2017"])
+def test_groundhog_presets_draw_as_their_papers_say(name):
+    small = {"embedding_size": 64, "encoder_hidden_size": 64, "decoder_hidden_size": 64, "attention_size": 64}
+    model = RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqConfig.from_preset(name, vocab_size=100, **small))
+    for path, parameter in model.named_parameters():
+        parameter = parameter.detach()
+        if "weight_hh" in path:
+            for gate in parameter.split(64):
+                torch.testing.assert_close(gate @ gate.T, torch.eye(64), rtol=0, atol=1e-4)
+        elif path.endswith("energy_vector") or "bias" in path:
+            assert (parameter == 0).all()
+        elif "attention." in path and "proj" in path and name != "cho2014":
+            assert float(parameter.std()) == pytest.approx(0.001, rel=0.1)
+        elif parameter.ndim == 2:
+            assert float(parameter.std()) == pytest.approx(0.01, rel=0.1), path

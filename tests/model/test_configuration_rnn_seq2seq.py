@@ -37,6 +37,8 @@ def test_transformers_names_reach_our_fields():
         ({"decoder_embedding_size": 99}, "`share_encoder_decoder_embeddings=True` needs one width"),
         ({"encoder_transitions": -1}, "`encoder_transitions` must be at least 0, got -1"),
         ({"location_kernel_size": 4}, "`location_kernel_size` must be odd, got 4; add 1"),
+        ({"encoder_stride": 2}, "`encoder_stride`=2 goes between layers, got `num_encoder_layers`=1; use 2"),
+        ({"init_std": -1.0}, "`init_std` must be larger than 0, got -1.0"),
         ({"init_uniform": 0.0}, "`init_uniform` must be larger than 0, got 0.0"),
         ({"reverse_source": True}, "`reverse_source=True` does nothing for an encoder of both directions"),
         ({"residual_from_layer": 1}, "`residual_from_layer`=1 adds inputs to outputs of another width"),
@@ -56,7 +58,10 @@ def test_transformers_names_reach_our_fields():
             {"copy_attention": True, "share_encoder_decoder_embeddings": False},
             "`copy_attention=True` needs",
         ),
-        ({"copy_attention": True, "encoder_stride": 2}, "`copy_attention=True` copies single tokens"),
+        (
+            {"copy_attention": True, "encoder_stride": 2, "num_encoder_layers": 2},
+            "`copy_attention=True` copies single tokens",
+        ),
         ({"readout_type": "state", "tie_word_embeddings": False}, "would leave the context .* unread"),
         (
             {"readout_type": "context_gate", "attention_type": "none"},

@@ -113,7 +113,7 @@ def test_luongs_concat_is_additive_attention():
     query, memory = random(1, 1, 4), random(1, 5, 4)
     w = torch.cat([attention.query_proj.weight, attention.memory_proj.weight], dim=1)
     pairs = torch.cat([query.expand(-1, 5, -1), memory], dim=-1)
-    energies = torch.tanh(pairs @ w.T + attention.query_proj.bias) @ attention.energy_proj.weight[0]
+    energies = torch.tanh(pairs @ w.T + attention.query_proj.bias) @ attention.energy_vector
     _, weights, _ = attention(query, *attention.project_memory(memory))
     torch.testing.assert_close(weights[0, 0], energies.softmax(-1), rtol=0, atol=1e-12)
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
 
-from hf_rnn_seq2seq import RnnSeq2SeqForConditionalGeneration, RnnSeq2SeqModel
+from hf_rnn_seq2seq import RnnSeq2SeqConfig, RnnSeq2SeqForConditionalGeneration, RnnSeq2SeqModel
 from tests import reference
-from tests.conftest import build_model, pad
+from tests.conftest import TINY, build_model, pad
 
 SOURCES = [[4, 5, 6, 7, 2], [8, 9, 2], [10, 2]]
 TARGETS = [[5, 4, 2], [7, 8, 9, 11, 2], [12, 2]]
@@ -378,16 +378,45 @@ def test_training_needs_start_and_padding_ids():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_model_generates_and_trains(decoder_type, dtype):
-    model = build_model(decoder_type=decoder_type).to(dtype)
+def test_half_precision_model_generates_and_trains(architecture, dtype):
+    model = build_model(**architecture).to(dtype)
     batch = encode_batch()
     loss = model(**batch).loss
     loss.backward()
     assert loss.isfinite()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
     generated = model.generate(
         input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], num_beams=2, max_new_tokens=5
     )
     assert generated.shape[0] == 3
+
+
+def test_training_step_runs_under_bf16_autocast(architecture):
+    model = build_model(**architecture).float().train()
+    batch = encode_batch()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(**batch).loss
+    loss.backward()
+    exact = model.eval()(**batch).loss
+    assert loss.item() == pytest.approx(exact.item(), rel=0.1)
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_weights_that_a_checkpoint_lacks_are_drawn(architecture):
+    config = RnnSeq2SeqConfig(**{**TINY, **architecture})
+    model = RnnSeq2SeqForConditionalGeneration.from_pretrained(None, config=config, state_dict={})
+    for name, parameter in model.named_parameters():
+        assert parameter.isfinite().all(), name
+        assert parameter.abs().max() < 3, name
+        # of matrices no entry is forgotten, but for the embedding of padding and what a paper sets to 0
+        is_whole = parameter.ndim > 1 and "embed_tokens" not in name and "lm_head" not in name
+        is_whole = is_whole and not (config.init_std and "energy_vector" in name)
+        assert not is_whole or (parameter != 0).all(), name
+    for name, parameter in model.named_parameters():
+        if "gain" in name:
+            assert (parameter == config.attention_size**-0.5).all()
+        if name.endswith("norm.weight"):
+            assert (parameter == 1).all()
 
 
 def test_dropout_acts_in_training_only(decoder_type):

@@ -87,6 +87,7 @@ def test_model_without_attention_weights_is_refused_with_the_way_out():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("use_cache", [True, False])
 @pytest.mark.parametrize("prefix", [None, [1, 7, 5]])
 @pytest.mark.parametrize("num_beams", [1, 4])
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_model_without_attention_weights_is_refused_with_the_way_out():
         {"attention_type": "additive", "attention_feedback": "coverage", "decoder_type": "conditional"},
     ],
 )
-def test_attention_gathered_from_beams_is_that_of_the_translation_read_again(fields, num_beams, prefix):
+def test_attention_gathered_from_beams_is_that_of_the_translation_read_again(fields, num_beams, prefix, use_cache):
     model = build_model(**fields)
     # beams that end at different steps
     model.lm_head.bias[2] += 1.5
@@ -110,6 +111,7 @@ def test_attention_gathered_from_beams_is_that_of_the_translation_read_again(fie
         num_beams=num_beams,
         num_return_sequences=2 if num_beams > 1 else 1,
         max_new_tokens=7,
+        use_cache=use_cache,
         return_dict_in_generate=True,
         output_attentions=True,
     )

@@ -5,6 +5,7 @@ import torch
 from transformers import pipeline
 
 from hf_rnn_seq2seq import train_tokenizer, translate
+from hf_rnn_seq2seq.model.pipeline_attention import align_texts
 from hf_rnn_seq2seq.model.pipeline_unknown import decode_with_source
 from tests.conftest import build_model
 
@@ -54,6 +55,27 @@ def test_each_unknown_token_has_its_own_word_and_known_text_is_left_alone():
     assert decode_with_source(tokenizer, TEXT, [the, of], weights[:2]) == "the of"
 
 
+def test_words_that_were_put_in_are_aligned_as_words():
+    tokenizer = train_tokenizer(["a b c"], kind="word")
+    a, b = tokenizer(text_target="a b", add_special_tokens=False)["input_ids"]
+    ids, weights = [a, tokenizer.unk_token_id, b, tokenizer.eos_token_id], torch.eye(4)
+    assert decode_with_source(tokenizer, "a zzz b", ids, weights) == "a zzz b"
+    assert align_texts(tokenizer, "a zzz b", ids, weights, replace_unknown=True) == [(0, 0), (1, 1), (2, 2)]
+    # without, the text is `a b`
+    assert align_texts(tokenizer, "a zzz b", ids, weights) == [(0, 0), (2, 1)]
+
+
+def test_letters_that_spell_the_unknown_token_are_text():
+    tokenizer = train_tokenizer(["<unk> a"], kind="char")
+    letters = [tokenizer.convert_tokens_to_ids(letter) for letter in "<unk>"]
+    assert tokenizer.unk_token_id not in letters
+    ids = [*letters, tokenizer.unk_token_id, *letters, tokenizer.unk_token_id]
+    weights = torch.zeros(len(ids), len(tokenizer("aéü")["input_ids"]))
+    weights[5] = torch.tensor(look_at(tokenizer, "aéü", "aé"))
+    weights[11] = torch.tensor(look_at(tokenizer, "aéü", "aéü"))
+    assert decode_with_source(tokenizer, "aéü", ids, weights) == "<unk>é<unk>ü"
+
+
 @pytest.mark.parametrize("num_beams", [1, 3])
 @pytest.mark.parametrize("joint", [True, False])
 def test_unknown_words_are_replaced_by_the_pipeline_and_by_translate(num_beams, joint):
@@ -71,6 +93,8 @@ def test_unknown_words_are_replaced_by_the_pipeline_and_by_translate(num_beams, 
     expected = TEXT.split()[int(weights.argmax())]
     (replaced,) = pipe(TEXT, replace_unknown=True, **options)
     assert replaced["translation_text"].split()[0] == expected
+    (aligned,) = pipe(TEXT, replace_unknown=True, return_alignments=True, **options)
+    assert [target for _, target in aligned["alignments"]] == list(range(len(aligned["translation_text"].split())))
     # and beside shorter and longer neighbours
     texts = ["a", TEXT, "the of a the of a"]
     assert pipe(texts, replace_unknown=True, batch_size=3, **options)[1] == replaced

@@ -68,8 +68,9 @@ def test_each_side_has_its_own_vectors(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("the 1 2 3\n", "Line 1 of .* must be a word and 5 numbers, as wide as the embeddings, got 3"),
-        ("the 1 2 3 4 x\n", "Line 1 of .* must be a word and numbers"),
+        ("the 1 2 3\n", "Line 1 of .* must be a word and 5 numbers, as many as the embeddings are wide, got 'the 1 2"),
+        ("dog 1 1 1 1 1\nthe 1 2 3 4 x\n", "Line 2 of .* must be a word and 5 numbers"),
+        ("the 1 2 3 4 nan\n", "Line 1 of .* must be a word and 5 numbers"),
         ("fish 1 2 3 4 5\n", "No token of the source vocabulary has a vector in .*; is it of the right language"),
     ],
 )
@@ -77,6 +78,19 @@ def test_files_of_something_else_are_refused(tmp_path, text, message):
     tokenizer = train_tokenizer(["the dog"], kind="word")
     with pytest.raises(ValueError, match=message):
         load_word_vectors(build_model(vocab_size=len(tokenizer)), tokenizer, write(tmp_path, text), side="source")
+
+
+def test_large_files_have_odd_lines(tmp_path):
+    """Words with spaces, a mark of byte order, broken bytes, empty lines, as published files have them."""
+    tokenizer = train_tokenizer(["the dog"], kind="word")
+    model = build_model(vocab_size=len(tokenizer) + 3)
+    path = tmp_path / "vectors.txt"
+    lines = ["\ufeffthe 1 2 3 4 5", ". . . 1 1 1 1 1", "at name@domain.com 1 1 1 1 1", "dog 5 4 3 2 1 ", "", ""]
+    path.write_bytes("\n".join(lines).encode() + b"\xff\xfe 1 1 1 1 1\n")
+    coverage = load_word_vectors(model, tokenizer, path, side="source")
+    assert (coverage.num_found, coverage.num_tokens) == (2, 2)
+    assert read(model, tokenizer, "the") == pytest.approx([1, 2, 3, 4, 5])
+    assert read(model, tokenizer, "dog") == pytest.approx([5, 4, 3, 2, 1])
 
 
 def test_unknown_side_is_refused():
