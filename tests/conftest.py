@@ -149,6 +149,17 @@ def pad(sentences, side="right", extra=0, value=0):
     return ids, mask
 
 
+SOURCES = [[4, 5, 6, 7, 2], [8, 9, 2], [10, 2]]
+TARGETS = [[5, 4, 2], [7, 8, 9, 11, 2], [12, 2]]
+
+
+def encode_batch(side="right", extra=0):
+    """Three sentence pairs of different lengths as a batch."""
+    ids, mask = pad(SOURCES, side, extra)
+    labels, _ = pad(TARGETS, value=-100)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
 @pytest.fixture(params=["lstm", "gru"])
 def cell_type(request):
     return request.param

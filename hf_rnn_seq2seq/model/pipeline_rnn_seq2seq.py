@@ -10,7 +10,13 @@ from torch.utils.data import Dataset
 from transformers import GenerationConfig
 from transformers.pipelines.base import ChunkPipeline
 
-from .pipeline_attention import align_texts, gather_attention, measure_sequences, name_target_tokens
+from .pipeline_attention import (
+    align_texts,
+    format_pharaoh,
+    gather_attention,
+    measure_sequences,
+    name_target_tokens,
+)
 from .pipeline_unknown import decode_with_source
 
 logger = logging.getLogger(__name__)
@@ -32,8 +38,9 @@ class TranslationPipeline(ChunkPipeline):
         num_return_sequences (`int`, *optional*): translations of each text.
         return_scores (`bool`): add `score`, what beam search ranks by: log-probability in nats divided by
             `length ** length_penalty`; for text in several sentences the mean over them, for blank text None.
-        return_alignments (`bool`): add `alignments`, pairs `(source word, target word)` counted from 0 in text split
-            at white space: for each target word the source word with most attention.
+        return_alignments (`bool` or `"pharaoh"`): add `alignments`, pairs `(source word, target word)` counted from 0
+            in text split at white space: for each target word the source word with most attention. `"pharaoh"` gives
+            them as text, `0-0 1-2`.
         return_attention (`bool`): add `attention`, a dict of `source_tokens`, `target_tokens` and `weights`, rows of
             one float for each source token.
         replace_unknown (`bool`): put source words, by attention, in the place of target words that the vocabulary
@@ -91,7 +98,7 @@ class TranslationPipeline(ChunkPipeline):
         truncation=None,
         split_sentences: bool | Callable[[str], list[str]] | None = None,
         return_scores: bool | None = None,
-        return_alignments: bool | None = None,
+        return_alignments: bool | str | None = None,
         return_attention: bool | None = None,
         replace_unknown: bool | None = None,
         return_tensors: bool | None = None,
@@ -115,7 +122,7 @@ class TranslationPipeline(ChunkPipeline):
             "src_lang": src_lang,
             "tgt_lang": tgt_lang,
             "with_scores": return_scores,
-            "with_attention": return_alignments or return_attention or replace_unknown,
+            "with_attention": bool(return_alignments or return_attention or replace_unknown),
         }
         # the pipeline asks for these itself
         for name in ("return_dict_in_generate", "output_scores", "output_logits", "output_attentions"):
@@ -221,7 +228,7 @@ class TranslationPipeline(ChunkPipeline):
             output_scores=with_scores and is_beam,
             # as the model gave them, not as sampling bent them
             output_logits=with_scores and not is_beam,
-            output_attentions=bool(with_attention),
+            output_attentions=with_attention,
         )
         return config, others
 
@@ -322,7 +329,8 @@ class TranslationPipeline(ChunkPipeline):
                 scores = [output["scores"][0, rank].item() for output in outputs if output["sentence"].strip()]
                 record["score"] = sum(scores) / len(scores) if scores else None
             if return_alignments:
-                record["alignments"] = self._align(outputs, rank, truncation, replace_unknown, texts)
+                pairs = self._align(outputs, rank, truncation, replace_unknown, texts)
+                record["alignments"] = format_pharaoh(pairs) if return_alignments == "pharaoh" else pairs
             if return_attention:
                 record["attention"] = self._map_attention(outputs[0], rank)
             records.append(record)

@@ -8,16 +8,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM
 
 from hf_rnn_seq2seq import RnnSeq2SeqConfig, RnnSeq2SeqForConditionalGeneration, RnnSeq2SeqModel
 from tests import reference
-from tests.conftest import TINY, build_model, pad
-
-SOURCES = [[4, 5, 6, 7, 2], [8, 9, 2], [10, 2]]
-TARGETS = [[5, 4, 2], [7, 8, 9, 11, 2], [12, 2]]
-
-
-def encode_batch(side="right", extra=0):
-    ids, mask = pad(SOURCES, side, extra)
-    labels, _ = pad(TARGETS, value=-100)
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+from tests.conftest import SOURCES, TINY, build_model, encode_batch, pad
 
 
 @pytest.mark.parametrize(("scale_embedding", "scale"), [(True, 5**0.5), (False, 1.0)])

@@ -204,6 +204,13 @@ def test_alignments_point_to_the_word_with_most_attention(translate):
         assert record["alignments"] == [(int(weights[word, :-1].argmax()), word) for word in range(num_words)]
 
 
+def test_alignments_can_be_text(translate):
+    (pairs,) = translate("b a c", return_alignments=True)
+    (text,) = translate("b a c", return_alignments="pharaoh")
+    assert pairs["alignments"]
+    assert text["alignments"] == " ".join(f"{source}-{target}" for source, target in sorted(pairs["alignments"]))
+
+
 def test_long_text_is_translated_by_sentences_and_keeps_its_lines(translate):
     text = "\nA b ab. C d! E f\n\n  c b\n"
     record = translate(text, split_sentences=True, return_alignments=True, return_scores=True, batch_size=2)[0]

@@ -22,6 +22,7 @@ from transformers import (
 
 from hf_rnn_seq2seq import finetune, read_finetuning_recipe, train_tokenizer
 from hf_rnn_seq2seq.data.parallel_text import ParallelText
+from hf_rnn_seq2seq.model.modeling_copy import summed_coverage_loss
 from hf_rnn_seq2seq.training.finetuning import build_compute_metrics
 from hf_rnn_seq2seq.training.token_budget import TokenBudgetSampler, TokenBudgetTrainer
 from tests.conftest import build_model
@@ -223,6 +224,29 @@ def test_trainer_without_a_budget_batches_as_seq2seqtrainer(base, tmp_path):
     model = AutoModelForSeq2SeqLM.from_pretrained(base)
     trainer = TokenBudgetTrainer(model=model, args=arguments, train_dataset=data)
     assert len(trainer.get_train_dataloader()) == 2
+
+
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_coverage_loss_is_trained_with_and_without_smoothed_labels(tmp_path, label_smoothing):
+    labels = torch.tensor([[6, 7, 8, 2], [9, 2, -100, -100]])
+    batch = {"input_ids": torch.tensor([[5, 6, 2], [7, 8, 2]]), "labels": labels}
+    losses = []
+    for weight in (0.0, 0.5):
+        model = build_model(coverage_loss_weight=weight).float().train()
+        batch["decoder_input_ids"] = model.prepare_decoder_input_ids_from_labels(labels)
+        arguments = Seq2SeqTrainingArguments(
+            str(tmp_path), label_smoothing_factor=label_smoothing, report_to="none", use_cpu=True
+        )
+        trainer = TokenBudgetTrainer(model=model, args=arguments, train_dataset=Dataset.from_dict({"labels": [[2]]}))
+        losses.append(trainer.compute_loss(model, dict(batch), num_items_in_batch=torch.tensor(6)))
+        in_training = losses[-1]
+        # what is reported leaves it out
+        evaluated = trainer.compute_loss(model.eval(), dict(batch))
+        assert evaluated.item() == pytest.approx(losses[0].item(), rel=1e-5)
+    weights = model(**{name: batch[name] for name in ("input_ids", "decoder_input_ids")}, output_attentions=True)
+    expected = 0.5 * summed_coverage_loss(weights.cross_attentions[0], labels) / 6
+    assert expected.item() > 0.01
+    assert (in_training - losses[0]).item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("joint", [True, False])
