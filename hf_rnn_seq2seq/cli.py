@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+
+from .text_streams import decode_lines, open_input, open_output
 
 # sub-commands import what they need when they run
 
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         _add_demo,
         _add_push,
         _add_export,
+        _add_benchmark,
     ):
         add(commands)
     arguments = parser.parse_args(argv)
@@ -171,12 +173,12 @@ def _translate(arguments: argparse.Namespace) -> int:
         return _translate_to_page(arguments, model, tokenizer, options)
     number = 0
     with (
-        _input(arguments.input) as source,
-        _output(arguments.output) as target,
-        _output(arguments.alignments) if arguments.alignments else contextlib.nullcontext() as alignments,
+        open_input(arguments.input) as source,
+        open_output(arguments.output) as target,
+        open_output(arguments.alignments) if arguments.alignments else contextlib.nullcontext() as alignments,
         tqdm(desc="translating", unit="line", disable=None) as bar,
     ):
-        for chunk in read_chunks(_decoded_lines(source, arguments.input or "standard input"), arguments.chunk_size):
+        for chunk in read_chunks(decode_lines(source, arguments.input or "standard input"), arguments.chunk_size):
             results = translate(
                 model,
                 tokenizer,
@@ -207,10 +209,14 @@ def _translate_to_page(arguments: argparse.Namespace, model, tokenizer, options:
     from .demo.attention_page import render_page
 
     pipe = pipeline("translation", model=model, tokenizer=tokenizer, device=model.device)
-    with _input(arguments.input) as source, _output(arguments.output) as target, _output(arguments.html) as page:
+    with (
+        open_input(arguments.input) as source,
+        open_output(arguments.output) as target,
+        open_output(arguments.html) as page,
+    ):
         # read twice: by the pipeline, and for the page
         lines, copies = itertools.tee(
-            line.rstrip("\n") for line in _decoded_lines(source, arguments.input or "standard input")
+            line.rstrip("\n") for line in decode_lines(source, arguments.input or "standard input")
         )
         results = pipe(lines, batch_size=arguments.batch_size, return_scores=True, return_attention=True, **options)
 
@@ -296,7 +302,7 @@ def _score(arguments: argparse.Namespace) -> int:
 
     model, tokenizer = _load_ensemble(arguments)
     _, scores = _score_pairs(arguments, model, tokenizer, with_attention=False)
-    with _output(arguments.output) as file:
+    with open_output(arguments.output) as file:
         for score in scores:
             if arguments.by_token:
                 pairs = zip(score.tokens, score.log_probabilities, strict=True)
@@ -324,7 +330,7 @@ def _align(arguments: argparse.Namespace) -> int:
 
     model, tokenizer = _load_ensemble(arguments)
     sources, scores = _score_pairs(arguments, model, tokenizer, with_attention=True)
-    with _output(arguments.output) as file:
+    with open_output(arguments.output) as file:
         for source, score in zip(sources, scores, strict=True):
             pairs = align_texts(tokenizer, source, score.token_ids, score.attention)
             file.write(f"{format_pharaoh(pairs)}\n")
@@ -348,8 +354,8 @@ def _score_pairs(arguments: argparse.Namespace, model, tokenizer, *, with_attent
 
     sides = []
     for path in (arguments.source_file, arguments.target_file):
-        with _input(path) as file:
-            sides.append([line.rstrip("\n") for line in _decoded_lines(file, path)])
+        with open_input(path) as file:
+            sides.append([line.rstrip("\n") for line in decode_lines(file, path)])
     if not sides[0]:
         raise ValueError(f"{arguments.source_file} must hold at least one line, got none.")
     with tqdm(total=len(sides[0]), desc="scoring", unit="pair", disable=None) as bar:
@@ -499,6 +505,26 @@ def _export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _add_benchmark(commands) -> None:
+    parser = _add_command(commands, "benchmark", _benchmark, "Measure the speed of training and decoding here.")
+    parser.add_argument("--part", action="append", help="training, memory, profile, decoding or scaling; default: all")
+    parser.add_argument("--workload", action="append", help="w1, w1_input_feeding, ...; default: all but w4")
+    parser.add_argument("--dtype", action="append", help="fp32 or bf16; default: both")
+    parser.add_argument("--runs", type=_count, default=5, help="runs of each (%(default)s)")
+    parser.add_argument("--batches", type=_count, default=10, help="batches of a training run (%(default)s)")
+    parser.add_argument("--sentences", type=_count, default=256, help="sentences of a decoding run (%(default)s)")
+    parser.add_argument("--threads", type=_count, help="default: as torch chooses")
+    parser.add_argument("--output", type=Path, help="folder for benchmark.json and scaling.png")
+
+
+def _benchmark(arguments: argparse.Namespace) -> int:
+    _prepare_process()
+    from .benchmark.command import run
+
+    run(**{name: value for name, value in vars(arguments).items() if name != "run"})
+    return 0
+
+
 def _prepare_process() -> None:
     from transformers.utils import logging
 
@@ -545,36 +571,6 @@ def _load_ensemble(arguments: argparse.Namespace):
 def _generate_options(arguments: argparse.Namespace) -> dict:
     options = {"num_beams": arguments.num_beams, "max_new_tokens": arguments.max_new_tokens}
     return {name: value for name, value in options.items() if value is not None}
-
-
-def _input(path: Path | None):
-    return contextlib.nullcontext(sys.stdin) if path is None else path.open(encoding="utf-8", newline="\n")
-
-
-def _decoded_lines(file: TextIO, name: Path | str) -> Iterator[str]:
-    for number in itertools.count(1):
-        try:
-            line = next(file, None)
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{name} is not valid UTF-8, at or after line {number}: {error}") from error
-        if line is None:
-            return
-        yield line
-
-
-@contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that takes its place only when it is complete."""
-    if path is None:
-        yield sys.stdout
-        return
-    draft = path.with_name(f"{path.name}.unfinished")
-    try:
-        with draft.open("w", encoding="utf-8") as file:
-            yield file
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _count(text: str) -> int:

@@ -11,7 +11,7 @@ import hf_rnn_seq2seq
 
 PACKAGE = Path(__file__).parents[1] / "hf_rnn_seq2seq"
 # a room may import from the rooms after it
-ROOMS = ["cli", "training", "export", "hub", "decoding", "data", "model", "demo"]
+ROOMS = ["cli", "benchmark", "training", "export", "hub", "decoding", "data", "model", "demo"]
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 
 

@@ -81,6 +81,7 @@ def translate(
         config.num_return_sequences = _count_beams(config, coverage_penalty)
     config.output_scores = with_scores or coverage_penalty > 0
     config.output_attentions = coverage_penalty > 0 or replace_unknown or with_alignment
+    config.return_dict_in_generate = config.output_scores or config.output_attentions
     was_training = model.training
     model.eval()
     try:
@@ -116,7 +117,6 @@ def _prepare_config(model: PreTrainedModel, options: dict) -> tuple[GenerationCo
     others = config.update(**{name: value for name, value in options.items() if name != "generation_config"})
     if config.eos_token_id is None:
         config.eos_token_id = model.generation_config.eos_token_id
-    config.return_dict_in_generate = True
     return config, others
 
 
@@ -136,10 +136,11 @@ def _generate(model, batch, config: GenerationConfig, others: dict, coverage_pen
     mask = batch["attention_mask"].bool()
     inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
     output = model.generate(**inputs, **others, generation_config=config)
-    per_source = len(output.sequences) // len(mask)
-    lengths, is_finished = measure_sequences(output.sequences, config.eos_token_id)
-    ids = output.sequences[:, 1:]
-    scores = output.get("sequences_scores")
+    written = output.sequences if config.return_dict_in_generate else output
+    per_source = len(written) // len(mask)
+    lengths, is_finished = measure_sequences(written, config.eos_token_id)
+    ids = written[:, 1:]
+    scores = output.get("sequences_scores") if config.return_dict_in_generate else None
     weights = None
     if config.output_attentions:
         weights = gather_attention(model, output, num_source=mask.shape[1])

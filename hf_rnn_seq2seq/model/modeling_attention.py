@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from .modeling_fast_paths import has_fast_paths
+
 
 class Memory(NamedTuple):
     """One source sentence as attention reads it, made once by `project_memory`; N heads.
@@ -119,7 +121,8 @@ class Attention(GradientCheckpointingLayer):
         """Weigh the memory by its match with each query.
 
         Args:
-            query (`torch.Tensor` of shape `(B, T, H)`): decoder states.
+            query (`torch.Tensor` of shape `(B, T, H)`): decoder states; of K beams for each source, those of a source
+                one after the other, also `(B * K, T, H)`, and likewise all that is returned.
             keys, values, mask: what `project_memory` returned.
             past_weights (`torch.Tensor` of shape `(B, S)`, *optional*): what this returned for the steps before; only
                 with feedback, see [`AdditiveAttention`].
@@ -128,10 +131,17 @@ class Attention(GradientCheckpointingLayer):
             `(context, weights, past_weights)` of shapes `(B, T, M)`, `(B, N, T, S)` and `(B, S)`; the last is None
             without feedback.
         """
+        # CODEPATH: a search has several beams of a source, whose queries are like those of its steps
+        beams = len(query) // len(keys) if has_fast_paths(query) else 1
+        query = query.unflatten(0, (-1, beams)).flatten(1, 2) if beams > 1 else query
         energies = self.make_energies(query, keys.to(query.dtype))
         if self.local_window is not None:
             energies = self.local_window(energies, query, mask)
-        return *weigh_memory(energies, values, mask), None
+        context, weights = weigh_memory(energies, values, mask)
+        if beams > 1:
+            context = context.unflatten(1, (beams, -1)).flatten(0, 1)
+            weights = weights.unflatten(2, (beams, -1)).transpose(1, 2).flatten(0, 1)
+        return context, weights, None
 
     def make_keys(self, memory: torch.Tensor) -> torch.Tensor:
         """Keys `(B, S, A)` of encoder outputs `(B, S, M)`."""
@@ -339,7 +349,11 @@ class FixedContext(nn.Module):
         past_weights: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, None, None]:
         """The vector for each of the queries `(B, T, H)`, as context `(B, T, M)`."""
-        return values[:, 0].expand(-1, query.shape[1], -1), None, None
+        context = values[:, 0]
+        # CODEPATH: a search has several beams of a source
+        if has_fast_paths(query) and len(query) > len(values):
+            context = context.repeat_interleave(len(query) // len(values), dim=0)
+        return context.expand(-1, query.shape[1], -1), None, None
 
 
 __all__ = [

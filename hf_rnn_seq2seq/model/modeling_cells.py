@@ -103,7 +103,9 @@ class RecurrentCell(nn.Module):
 
     def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """`W x + b` of the first part of the input, for all steps at once; as `RecurrentLayer.project_inputs`."""
-        return nn.functional.linear(inputs, self.weight_ih[:, : inputs.shape[-1]], self.bias_ih)
+        is_whole = inputs.shape[-1] == self.weight_ih.shape[1]
+        weight = self.weight_ih if is_whole else self.weight_ih[:, : inputs.shape[-1]]
+        return nn.functional.linear(inputs, weight, self.bias_ih)
 
     def weight_after(self, width: int) -> torch.Tensor:
         """Columns of the input weights for what follows the first `width` entries of the input."""

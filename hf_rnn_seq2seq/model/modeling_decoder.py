@@ -19,6 +19,7 @@ from .modeling_attention import (
 )
 from .modeling_bridge import Bridge
 from .modeling_cache import RnnSeq2SeqCache
+from .modeling_deferral import defer_weight_gradients
 from .modeling_dropout import SequenceDropout, WordDropout
 from .modeling_embedding import ScaledEmbedding, embed
 from .modeling_encoder import RnnSeq2SeqEncoderOutput
@@ -138,8 +139,13 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
         # CODEPATH: luong, gnmt and all without attention read the whole target at once; the others need the context
         # of a step within it or for the next
         is_at_once = config.decoder_type in ("luong", "gnmt") or config.attention_type == "none"
-        write = self._write_at_once if is_at_once else self._write_step_by_step
-        written = write(inputs, states, feed, past_weights, memory)
+        if is_at_once:
+            written = self._write_at_once(inputs, states, feed, past_weights, memory)
+        else:
+            # CODEPATH: a checkpointed attention is run again behind the back of a deferral
+            may_defer = not self.attention.gradient_checkpointing
+            with defer_weight_gradients(inputs, inputs.shape[1] if may_defer else 1):
+                written = self._write_step_by_step(inputs, states, feed, past_weights, memory)
         if use_cache:
             cache = RnnSeq2SeqCache() if cache is None else cache
             cache.update(

@@ -5,7 +5,10 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from .modeling_bptt import RecurrenceOverTime, pack
 from .modeling_cells import STEP_FUNCTIONS, RecurrentCell, State
+from .modeling_deferral import defer_weight_gradients
+from .modeling_fast_paths import compute_dtype, has_fast_paths
 
 
 class RecurrentLayer(GradientCheckpointingLayer):
@@ -20,7 +23,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
 
     def __init__(self, *, cell_type: str, input_size: int, hidden_size: int, bidirectional: bool = False):
         super().__init__()
-        self.step_function = STEP_FUNCTIONS[cell_type]
+        self.cell_type, self.step_function = cell_type, STEP_FUNCTIONS[cell_type]
         options = {"bidirectional": bidirectional, "batch_first": True}
         if cell_type.startswith("rnn_"):
             options["nonlinearity"] = cell_type.removeprefix("rnn_")
@@ -41,6 +44,12 @@ class RecurrentLayer(GradientCheckpointingLayer):
         Returns:
             `(outputs, *state)`: outputs of shape `(B, S, H or 2H)` and the state after each row's last real input.
         """
+        if has_fast_paths(inputs):
+            # a step of a search; the backward of a step has nothing to win
+            if inputs.shape[1] == 1 and lengths is None and state and not self.rnn.bidirectional:
+                output, state = self.step(self.project_inputs(inputs[:, 0]), state)
+                return output[:, None], *state
+            return self._read_unpadded(inputs, state, lengths)
         if inputs.is_cuda:
             # weights loaded from a checkpoint lie in separate storages, which cuDNN would copy on every call
             self.rnn.flatten_parameters()
@@ -55,6 +64,21 @@ class RecurrentLayer(GradientCheckpointingLayer):
         final = final if isinstance(final, tuple) else (final,)
         return outputs, *(tensor.transpose(0, 1).flatten(1) for tensor in final)
 
+    def _read_unpadded(self, inputs, state, lengths) -> tuple[torch.Tensor, ...]:
+        """As `forward`, on a CPU: nothing is computed for padding."""
+        batch_size, num_steps, _ = inputs.shape
+        num_directions = 2 if self.rnn.bidirectional else 1
+        lengths = torch.full((batch_size,), num_steps) if lengths is None else lengths
+        if not state:
+            start = inputs.new_zeros(batch_size, num_directions * self.rnn.hidden_size)
+            state = (start, start) if self.cell_type == "lstm" else (start,)
+        cell = state[1] if self.cell_type == "lstm" else None
+        packing = pack(lengths, num_steps, num_directions)
+        outputs, *final = RecurrenceOverTime.apply(
+            self.cell_type, packing, compute_dtype(inputs), inputs, state[0], cell, *self.rnn.parameters()
+        )
+        return outputs, *final[: len(state)]
+
     def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """`W x + b` for the first part of the input, for all steps at once.
 
@@ -65,7 +89,9 @@ class RecurrentLayer(GradientCheckpointingLayer):
         Returns:
             `torch.Tensor` of shape `(..., G * H)` with G gates.
         """
-        return nn.functional.linear(inputs, self.rnn.weight_ih_l0[:, : inputs.shape[-1]], self.rnn.bias_ih_l0)
+        weight = self.rnn.weight_ih_l0
+        weight = weight if inputs.shape[-1] == weight.shape[1] else weight[:, : inputs.shape[-1]]
+        return nn.functional.linear(inputs, weight, self.rnn.bias_ih_l0)
 
     def weight_after(self, width: int) -> torch.Tensor:
         """Columns of the input weights for what follows the first `width` entries of the layer's input."""
@@ -137,13 +163,17 @@ class DeepTransitionLayer(GradientCheckpointingLayer):
     def _read(self, cells: nn.ModuleList, inputs, state: State, lengths, *, is_backward: bool):
         num_steps = inputs.shape[1]
         projected, outputs = cells[0].project_inputs(inputs), [None] * num_steps
-        for step in reversed(range(num_steps)) if is_backward else range(num_steps):
-            output, new_state = _step_through(cells, projected[:, step], state)
-            if lengths is not None:
-                is_real = (step < lengths)[:, None]
-                new_state = tuple(torch.where(is_real, new, old) for new, old in zip(new_state, state, strict=True))
-                output = output * is_real
-            state, outputs[step] = new_state, output
+        steps = range(num_steps)
+        with defer_weight_gradients(inputs, num_steps):
+            for step in reversed(steps) if is_backward else steps:
+                output, new_state = _step_through(cells, projected[:, step], state)
+                if lengths is not None:
+                    is_real = (step < lengths)[:, None]
+                    new_state = tuple(
+                        torch.where(is_real, new, old) for new, old in zip(new_state, state, strict=True)
+                    )
+                    output = output * is_real
+                state, outputs[step] = new_state, output
         return torch.stack(outputs, dim=1), state
 
     def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,10 @@ from .modeling_cache import RnnSeq2SeqCache
 from .modeling_copy import mix_copies, summed_coverage_loss
 from .modeling_decoder import RnnSeq2SeqDecoder
 from .modeling_encoder import RnnSeq2SeqEncoder, RnnSeq2SeqEncoderOutput
+from .modeling_fast_paths import compute_dtype, has_fast_paths
+from .modeling_loss import LinearCrossEntropy, summed_cross_entropy
 from .modeling_pretrained import RnnSeq2SeqPreTrainedModel
+from .modeling_search import SearchMixin
 
 
 @dataclass
@@ -133,7 +136,7 @@ class RnnSeq2SeqModel(RnnSeq2SeqPreTrainedModel):
         )
 
 
-class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMixin):
+class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, SearchMixin, GenerationMixin):
     """The RNN encoder-decoder with its output layer: translation and every other text-to-text task."""
 
     def __init__(self, config: RnnSeq2SeqConfig):
@@ -203,6 +206,9 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMi
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
+        num_items_in_batch: int | torch.Tensor | None = None,
+        smoothing: float = 0.0,
+        skip_logits: bool = False,
         **kwargs,
     ) -> Seq2SeqLMOutput:
         """Logits of every next target token, and the loss if `labels` are given.
@@ -211,8 +217,10 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMi
             labels (`torch.LongTensor` of shape `(B, T)`, *optional*): target tokens; -100 is ignored. Without
                 `decoder_input_ids` they are shifted right to make them.
             logits_to_keep (`int`): compute logits of this many last positions only; 0 means all.
-            kwargs: `num_items_in_batch` (number of labels of the whole optimizer step) divides the summed loss in
-                place of this batch's own count, which makes gradient accumulation exact.
+            num_items_in_batch (`int`, *optional*): number of labels of the whole optimizer step; divides the summed
+                loss in place of this batch's own count, which makes gradient accumulation exact.
+            smoothing (`float`): share of each target spread evenly over the vocabulary.
+            skip_logits (`bool`): return the loss without logits, which is faster and needs less memory.
 
         The other arguments are those of [`RnnSeq2SeqModel.forward`].
 
@@ -240,29 +248,50 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, GenerationMi
             output_attentions=output_attentions or has_coverage_loss or self.config.copy_attention,
             output_hidden_states=output_hidden_states,
         )
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(outputs.last_hidden_state[:, kept])
-        # CODEPATH: see2017 copies; its logits are log-probabilities
-        if self.config.copy_attention:
-            weights = outputs.cross_attentions[0].mean(1)
-            logits = mix_copies(logits, outputs.copy_gate[:, kept], weights[:, kept], outputs.source_ids)
-        loss = None
+        features = outputs.last_hidden_state
+        # CODEPATH: training asks for the loss alone; copying mixes in probabilities that no output layer has
+        is_fused = labels is not None and skip_logits and not self.config.copy_attention and has_fast_paths(features)
+        logits = loss = None
+        if not is_fused:
+            kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+            logits = self.lm_head(features[:, kept])
+            # CODEPATH: see2017 copies; its logits are log-probabilities
+            if self.config.copy_attention:
+                weights = outputs.cross_attentions[0].mean(1)
+                logits = mix_copies(logits, outputs.copy_gate[:, kept], weights[:, kept], outputs.source_ids)
         if labels is not None:
-            loss = self.loss_function(logits, labels, vocab_size=self.config.decoder_vocab_size, **kwargs)
+            num_items = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
+            if is_fused:
+                loss = self._compute_loss_without_logits(features, labels, num_items, smoothing)
+            elif smoothing:
+                loss = summed_cross_entropy(logits, labels, smoothing) / num_items
+            else:
+                sizes = {"vocab_size": self.config.decoder_vocab_size, "num_items_in_batch": num_items}
+                loss = self.loss_function(logits, labels, **sizes, **kwargs)
             # CODEPATH: see2017 is also taught not to look twice
             if has_coverage_loss:
-                num_items = kwargs.get("num_items_in_batch")
-                num_items = (labels != -100).sum() if num_items is None else num_items
                 summed = summed_coverage_loss(outputs.cross_attentions[0], labels)
                 loss = loss + self.config.coverage_loss_weight * summed / num_items
         return Seq2SeqLMOutput(
             loss=loss,
-            logits=logits,
+            logits=None if skip_logits else logits,
             past_key_values=outputs.past_key_values,
             decoder_hidden_states=outputs.decoder_hidden_states,
             cross_attentions=outputs.cross_attentions if output_attentions else None,
             encoder_last_hidden_state=outputs.encoder_last_hidden_state,
             encoder_hidden_states=outputs.encoder_hidden_states,
+        )
+
+    def _compute_loss_without_logits(self, features, labels, num_items, smoothing) -> torch.Tensor:
+        places = (labels.flatten() != -100).nonzero()[:, 0]
+        return LinearCrossEntropy.apply(
+            features.flatten(0, 1).index_select(0, places),
+            self.lm_head.weight,
+            self.lm_head.bias,
+            labels.flatten()[places],
+            float(num_items),
+            smoothing,
+            compute_dtype(features),
         )
 
 

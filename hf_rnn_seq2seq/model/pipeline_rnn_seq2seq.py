@@ -205,9 +205,10 @@ class TranslationPipeline(ChunkPipeline):
         options = {**self._generation_settings(src_lang, tgt_lang, generate_kwargs), **settings, **generate_kwargs}
         config, others = self._prepare_config(options, with_scores, with_attention)
         output = self.model.generate(**tensors, **others, generation_config=config)
+        written = output.sequences if config.return_dict_in_generate else output
         batch_size = len(tensors["input_ids"])
-        num_tokens = self._count_tokens(output.sequences, config).unflatten(0, (batch_size, -1))  # (B, n)
-        sequences = output.sequences.unflatten(0, (batch_size, -1))  # (B, n, 1 + T)
+        num_tokens = self._count_tokens(written, config).unflatten(0, (batch_size, -1))  # (B, n)
+        sequences = written.unflatten(0, (batch_size, -1))  # (B, n, 1 + T)
         is_blank = [not sentence.strip() for sentence in _as_list(about["sentence"])]
         self._warn_if_cut(sequences, num_tokens, config, is_blank)
         result = {**about, **tensors, "output_ids": sequences, "num_tokens": num_tokens}
@@ -224,7 +225,8 @@ class TranslationPipeline(ChunkPipeline):
         others = config.update(**options)
         is_beam = (config.num_beams or 1) > 1
         config.update(
-            return_dict_in_generate=True,
+            # a search that has to tell no more than its result is faster
+            return_dict_in_generate=with_scores or with_attention,
             output_scores=with_scores and is_beam,
             # as the model gave them, not as sampling bent them
             output_logits=with_scores and not is_beam,

@@ -14,14 +14,11 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
-from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.modeling_outputs import Seq2SeqLMOutput
 
-from ..data.batching import LABEL_PADDING, BatchPlan, EncodedPair, collate, encode_pairs
+from ..data.batching import BatchPlan, EncodedPair, collate, encode_pairs
 from ..decoding.translation import translate
-from ..model.modeling_copy import summed_coverage_loss
 from .arguments import TrainingArguments
 from .checkpoints import STATE_FOLDER, CheckpointKeeper, load_average, save_folder
 from .learning_rate import LearningRate
@@ -90,17 +87,6 @@ class ValidationResult:
     def metric(self, name: str) -> float:
         """The value that checkpoints are compared by; more is better."""
         return -self.loss if name == "loss" else self.scores[name]
-
-
-def summed_loss(logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0) -> torch.Tensor:
-    """Cross-entropy of `(B, T, V)` logits, summed over the labels that are not -100, in nats."""
-    return functional.cross_entropy(
-        logits.flatten(0, 1).float(),
-        labels.flatten(),
-        ignore_index=LABEL_PADDING,
-        reduction="sum",
-        label_smoothing=label_smoothing,
-    )
 
 
 class TrainingLoop:
@@ -287,14 +273,14 @@ class TrainingLoop:
             rows = {name: tensor.to(accelerator.device) for name, tensor in rows.items()}
             is_last = number == len(batches)
             with contextlib.nullcontext() if is_last else accelerator.no_sync(self.model):
-                loss = self._training_loss(rows)
                 # processes are averaged over when gradients meet; the loss is a mean over all their tokens
-                accelerator.backward(loss * (world / num_target))
-            total += loss.detach()
+                loss = self._compute_loss(rows, num_target / world, smoothing=arguments.label_smoothing)
+                accelerator.backward(loss)
+            total += loss.detach() / world
         norm = accelerator.clip_grad_norm_(self.model.parameters(), arguments.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        summed = accelerator.reduce(total).item()
+        mean_loss = accelerator.reduce(total).item()
         progress.update += 1
         progress.updates_in_epoch += 1
         if ends_epoch:
@@ -303,21 +289,14 @@ class TrainingLoop:
         progress.seconds += seconds
         progress.target_tokens += num_target
         progress.source_tokens += num_source
-        for name, amount in (("loss", summed), ("target_tokens", num_target), ("seconds", seconds)):
+        for name, amount in (("loss", mean_loss * num_target), ("target_tokens", num_target), ("seconds", seconds)):
             progress.logged[name] += amount
-        self._report(bar, summed / num_target, rate, float(norm))
+        self._report(bar, mean_loss, rate, float(norm))
 
-    def _training_loss(self, rows: dict[str, torch.Tensor]) -> torch.Tensor:
-        """What is minimised, summed over target tokens."""
-        weight = self.bare_model.config.coverage_loss_weight
-        outputs, labels = self._run_model(rows, output_attentions=weight > 0)
-        loss = summed_loss(outputs.logits, labels, self.arguments.label_smoothing)
-        return loss + weight * summed_coverage_loss(outputs.cross_attentions[0], labels) if weight else loss
-
-    def _run_model(self, rows: dict[str, torch.Tensor], **options) -> tuple[Seq2SeqLMOutput, torch.Tensor]:
-        labels = rows.pop("labels")
-        decoder_input_ids = self.bare_model.prepare_decoder_input_ids_from_labels(labels)
-        return self.model(**rows, decoder_input_ids=decoder_input_ids, use_cache=False, **options), labels
+    def _compute_loss(self, rows: dict[str, torch.Tensor], num_items: float, **options) -> torch.Tensor:
+        """Loss of a batch in nats, summed over its target tokens and divided by `num_items`."""
+        outputs = self.model(**rows, num_items_in_batch=num_items, use_cache=False, skip_logits=True, **options)
+        return outputs.loss
 
     def _report(self, bar: tqdm, loss: float, rate: float, norm: float) -> None:
         """Progress bar at every update, a line of the log now and then: means since the line before."""
@@ -358,8 +337,7 @@ class TrainingLoop:
             rows = collate(batch, pad_token_id=self.pad_token_id)
             rows = {name: tensor.to(self.accelerator.device) for name, tensor in rows.items()}
             num_tokens += sum(len(pair.target) for pair in batch)
-            outputs, labels = self._run_model(rows)
-            summed += summed_loss(outputs.logits, labels).item()
+            summed += self._compute_loss(rows, 1.0).item()
         both = torch.tensor([summed, num_tokens], device=self.accelerator.device)
         summed, num_tokens = self.accelerator.reduce(both).tolist()
         return summed / num_tokens

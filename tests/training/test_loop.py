@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from hf_rnn_seq2seq.data.batching import EncodedPair
 from hf_rnn_seq2seq.data.tokenizer_training import train_tokenizer
 from hf_rnn_seq2seq.training.arguments import TrainingArguments
-from hf_rnn_seq2seq.training.loop import TrainingLoop, summed_loss
+from hf_rnn_seq2seq.training.loop import TrainingLoop
 from tests.conftest import build_model
 
 PAIRS = [EncodedPair([4, 5, 2], [6, 2]), EncodedPair([5, 2], [4, 5, 6, 2]), EncodedPair([6, 2], [5, 2])]
@@ -69,20 +69,6 @@ def test_validation_loss_is_the_mean_over_all_target_tokens(tmp_path):
         for pair in PAIRS
     )
     assert loop._validation_loss() == pytest.approx(total / 8, rel=1e-5)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_summed_loss_equals_its_definition(smoothing):
-    torch.manual_seed(0)
-    logits = torch.randn(2, 3, 5)
-    labels = torch.tensor([[1, 4, -100], [0, -100, -100]])
-    expected = 0.0
-    for row, step in ((0, 0), (0, 1), (1, 0)):
-        log_probabilities = logits[row, step].log_softmax(-1)
-        target = torch.full((5,), smoothing / 5)
-        target[labels[row, step]] += 1 - smoothing
-        expected -= (target * log_probabilities).sum()
-    torch.testing.assert_close(summed_loss(logits, labels, smoothing), expected)
 
 
 def test_diverged_loss_stops_the_run(tmp_path):

@@ -1,0 +1,53 @@
+"""Matrix products and functions of entries, each by the faster of the ways that torch has on a CPU."""
+
+import torch
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+try:
+    # oneDNN's product, which compiled models call; on some CPUs it takes half the time of BLAS, on none much more
+    _onednn_linear = torch.ops.mkldnn._linear_pointwise.default
+except AttributeError:
+    _onednn_linear = None
+
+
+def has_onednn(dtype: torch.dtype, device: torch.device) -> bool:
+    """True where `multiply` has a faster way than torch's own."""
+    is_float = dtype == torch.float32 and device.type == "cpu"
+    return is_float and _onednn_linear is not None and torch.backends.mkldnn.enabled
+
+
+def multiply(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """As `F.linear(inputs, weight, bias)`, without gradients."""
+    if _can_use_onednn(inputs, weight):
+        return _onednn_linear(inputs, weight, bias, "none", [], "")
+    return functional.linear(inputs, weight, bias)
+
+
+def add_product(total: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """`total += inputs weight'` of matrices, in place and without gradients."""
+    if _can_use_onednn(inputs, weight):
+        return total.add_(_onednn_linear(inputs, weight, None, "none", [], ""))
+    return total.addmm_(inputs, weight.t())
+
+
+class InferenceProducts(TorchFunctionMode):
+    """Within it, linear layers are computed by `multiply`; without gradients only."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        function = multiply if function is functional.linear else function
+        return function(*args, **(kwargs or {}))
+
+
+def _can_use_onednn(inputs: torch.Tensor, weight: torch.Tensor) -> bool:
+    # with gaps between rows it takes a hundred times as long
+    has_gaps = not (inputs.is_contiguous() and weight.is_contiguous())
+    return not has_gaps and has_onednn(inputs.dtype, inputs.device)
+
+
+def tanh_(tensor: torch.Tensor) -> torch.Tensor:
+    """Hyperbolic tangent in place, as `2 sigmoid(2 x) - 1`: torch's takes four times as long."""
+    return tensor.mul_(2).sigmoid_().mul_(2).sub_(1)
+
+
+__all__ = ["InferenceProducts", "add_product", "has_onednn", "multiply", "tanh_"]

@@ -1,0 +1,287 @@
+"""Greedy and beam search for `generate`, with transformers' results and without what a recurrent decoder need not do.
+
+A source is encoded and projected once and not once for each beam, only its states are reordered, log-probabilities are
+computed for candidates and not for the whole vocabulary, and a finished sentence leaves the batch.
+"""
+
+from typing import NamedTuple
+
+import torch
+from transformers.generation import GenerationConfig
+from transformers.modeling_outputs import ModelOutput
+
+from .modeling_cache import RnnSeq2SeqCache
+from .modeling_fast_paths import has_fast_paths
+from .modeling_products import InferenceProducts
+
+_IMPOSSIBLE = -1e9
+_GROUP = 64
+# what `generate` may ask for; anything else is left to transformers
+_ARGUMENTS = {"encoder_outputs", "attention_mask", "use_cache", "logits_to_keep"}
+_CRITERIA = {"EosTokenCriteria", "MaxLengthCriteria"}
+
+
+class SearchMixin:
+    """In front of `GenerationMixin`: searches of our own for the usual settings."""
+
+    def _sample(
+        self,
+        input_ids: torch.LongTensor,
+        logits_processor,
+        stopping_criteria,
+        generation_config: GenerationConfig,
+        synced_gpus: bool = False,
+        streamer=None,
+        **model_kwargs,
+    ):
+        settings = (logits_processor, stopping_criteria, generation_config)
+        if synced_gpus or streamer is not None or not self._can_search(input_ids, *settings, model_kwargs):
+            return super()._sample(input_ids, *settings, synced_gpus, streamer, **model_kwargs)
+        with InferenceProducts():
+            return _search_greedily(_Stepper(self, model_kwargs), input_ids, generation_config)
+
+    def _beam_search(
+        self,
+        input_ids: torch.LongTensor,
+        logits_processor,
+        stopping_criteria,
+        generation_config: GenerationConfig,
+        synced_gpus: bool = False,
+        **model_kwargs,
+    ):
+        settings = (logits_processor, stopping_criteria, generation_config)
+        if synced_gpus or not self._can_search(input_ids, *settings, model_kwargs):
+            return super()._beam_search(input_ids, *settings, synced_gpus, **model_kwargs)
+        num_beams = generation_config.num_beams
+        with InferenceProducts():
+            return _search_beams(_Stepper(self, model_kwargs, num_beams), input_ids[::num_beams], generation_config)
+
+    def _can_search(self, input_ids, logits_processor, stopping_criteria, generation_config, model_kwargs) -> bool:
+        given = {name for name, value in model_kwargs.items() if value is not None}
+        num_candidates = _count_candidates(generation_config)
+        # CODEPATH: probabilities of copying (see2017) and feedback of attention are made by the whole model
+        is_plain = not self.config.copy_attention and self.config.attention_feedback == "none"
+        return (
+            is_plain
+            and has_fast_paths(input_ids)
+            and not torch.is_grad_enabled()
+            and not generation_config.do_sample
+            and not logits_processor
+            and not generation_config.return_dict_in_generate
+            and generation_config.use_cache
+            and self.config.decoder_vocab_size >= num_candidates
+            and isinstance(model_kwargs["encoder_outputs"], ModelOutput)
+            and {type(criterion).__name__ for criterion in stopping_criteria} <= _CRITERIA
+            and given <= _ARGUMENTS
+        )
+
+
+class _Stepper:
+    """The model as a function from last tokens to logits, over fewer and fewer sentences.
+
+    Args:
+        model: whose decoder and output layer to use.
+        model_kwargs (`dict`): of `generate`, every source repeated `num_beams` times.
+        num_beams (`int`): rows of a source after the first step.
+    """
+
+    def __init__(self, model, model_kwargs: dict, num_beams: int = 1):
+        self.decoder, self.lm_head, self.num_beams = model.get_decoder(), model.lm_head, num_beams
+        outputs = model_kwargs["encoder_outputs"]
+        unrepeated = {
+            name: value[::num_beams] if isinstance(value, torch.Tensor) else value for name, value in outputs.items()
+        }
+        self.encoder_outputs = type(outputs)(**unrepeated)
+        mask = model_kwargs.get("attention_mask")
+        self.mask = None if mask is None else mask[::num_beams]
+        self.cache = RnnSeq2SeqCache()
+
+    def step(self, ids: torch.LongTensor) -> torch.Tensor:
+        """Logits `(rows, V)` after tokens `(rows, T)`."""
+        outputs = self.decoder(
+            input_ids=ids,
+            encoder_outputs=self.encoder_outputs,
+            encoder_attention_mask=self.mask,
+            past_key_values=self.cache,
+            use_cache=True,
+            output_attentions=False,
+            output_hidden_states=False,
+        )
+        return self.lm_head(outputs.last_hidden_state[:, -1])
+
+    def keep(self, sources: torch.LongTensor | None, rows: torch.LongTensor) -> None:
+        """Go on with these sources, all of them if None, and these rows of the state."""
+        self.cache.reorder_cache(rows)
+        if sources is None:
+            return
+        if self.cache.memory is not None:
+            self.cache.memory = tuple(tensor[sources] for tensor in self.cache.memory)
+        self.mask = None if self.mask is None else self.mask[sources]
+        if self.encoder_outputs.get("memory_mask") is not None:
+            self.encoder_outputs["memory_mask"] = self.encoder_outputs["memory_mask"][sources]
+
+
+def _search_greedily(stepper: _Stepper, ids: torch.LongTensor, config: GenerationConfig) -> torch.LongTensor:
+    """The likeliest token in every step, `(B, length)`."""
+    prompt_length, ends = ids.shape[1], config._eos_token_tensor
+    pad = config._pad_token_tensor
+    sequences = ids.new_full((len(ids), config.max_length), 0 if pad is None else int(pad))
+    sequences[:, :prompt_length] = ids
+    rows, length = torch.arange(len(ids)), prompt_length
+    while length < config.max_length and len(rows):
+        tokens = stepper.step(ids).argmax(-1)
+        sequences[rows, length] = tokens
+        length += 1
+        ids = tokens[:, None]
+        if ends is not None and (is_open := ~torch.isin(tokens, ends)).logical_not().any():
+            kept = is_open.nonzero()[:, 0]
+            rows, ids = rows[kept], ids[kept]
+            stepper.keep(kept, kept)
+    return sequences[:, :length]
+
+
+class _Beams(NamedTuple):
+    """Beams of B sources, the best first: K of them, running or finished.
+
+    Attributes:
+        scores (`torch.Tensor` of shape `(B, K)`): log-probabilities in nats; of finished ones, with length penalty.
+        sequences (`torch.LongTensor` of shape `(B, K, length)`): tokens.
+        lengths (`torch.LongTensor` of shape `(B, K)`): tokens of them, the rest is filling.
+    """
+
+    scores: torch.Tensor
+    sequences: torch.Tensor
+    lengths: torch.Tensor
+
+    def pick(self, places: torch.Tensor) -> "_Beams":
+        """The beams `(B, k)` of these, for each source."""
+        return _Beams(*(_pick(tensor, places) for tensor in self))
+
+    def write(self, sources: torch.Tensor, beams: "_Beams") -> None:
+        """Put the beams of some sources in their place."""
+        for tensor, part in zip(self, beams, strict=True):
+            tensor[sources] = part
+
+    def select(self, sources: torch.Tensor) -> "_Beams":
+        """All beams of some sources."""
+        return _Beams(*(tensor[sources] for tensor in self))
+
+
+def _search_beams(stepper: _Stepper, ids: torch.LongTensor, config: GenerationConfig) -> torch.LongTensor:
+    """The best `num_return_sequences` beams of each source, as transformers' beam search finds them."""
+    (num_sources, prompt_length), num_beams = ids.shape, stepper.num_beams
+    running, finished = _start_beams(ids, config)
+    is_finished = torch.zeros(num_sources, num_beams, dtype=torch.bool)
+    results, sources = _Beams(*(tensor.clone() for tensor in finished)), torch.arange(num_sources)
+    for length in range(prompt_length, config.max_length):
+        logits = stepper.step(ids).unflatten(0, (len(sources), -1))
+        scores, parents, tokens = _best_candidates(logits, running.scores, _count_candidates(config))
+        candidates = _Beams(scores, _pick(running.sequences, parents), torch.full_like(tokens, length + 1))
+        candidates.sequences[:, :, length] = tokens
+        is_end = torch.full_like(tokens, length + 1 == config.max_length, dtype=torch.bool)
+        if config._eos_token_tensor is not None:
+            is_end |= torch.isin(tokens, config._eos_token_tensor)
+
+        # only the first `num_beams` may end; the others stand by to go on in their place
+        may_end = is_end & (torch.arange(is_end.shape[1]) < num_beams)
+        penalised = scores / (length + 1 - prompt_length) ** config.length_penalty
+        ending = candidates._replace(scores=penalised.masked_fill(~may_end, 2 * _IMPOSSIBLE))
+        pool = _Beams(*(torch.cat(pair, dim=1) for pair in zip(finished, ending, strict=True)))
+        places = pool.scores.topk(num_beams).indices
+        finished, is_finished = pool.pick(places), torch.cat([is_finished, may_end], dim=1).gather(1, places)
+
+        places = (scores + is_end * _IMPOSSIBLE).topk(num_beams).indices
+        running = candidates.pick(places)
+        ids = running.sequences[:, :, length]
+        rows = parents.gather(1, places) + torch.arange(len(sources))[:, None] * logits.shape[1]
+        best_score = (running.scores + is_end.gather(1, places) * _IMPOSSIBLE)[:, 0]
+        # transformers' guess at the length of the best hypothesis yet to come
+        is_patient = config.early_stopping == "never" and config.length_penalty > 0
+        num_new = (config.max_length if is_patient else length + 1) - prompt_length
+        is_open = ~is_finished.all(1)
+        if config.early_stopping is not True:
+            is_open |= best_score / num_new**config.length_penalty > finished.scores.amin(1)
+        if is_open.all():
+            stepper.keep(None, rows.flatten())
+        else:
+            results.write(sources, finished)
+            kept = is_open.nonzero()[:, 0]
+            if not len(kept):
+                break
+            stepper.keep(kept, rows[kept].flatten())
+            sources, ids, is_finished = sources[kept], ids[kept], is_finished[kept]
+            running, finished = running.select(kept), finished.select(kept)
+        ids = ids.flatten()[:, None]
+    else:
+        results.write(sources, finished)
+    best = _Beams(*(tensor[:, : config.num_return_sequences].flatten(0, 1) for tensor in results))
+    return best.sequences[:, : int(best.lengths.max())]
+
+
+def _start_beams(ids: torch.LongTensor, config: GenerationConfig) -> tuple[_Beams, _Beams]:
+    """One running beam of each source, its prompt, and no finished ones."""
+    num_sources, prompt_length = ids.shape
+    ends, pad = config._eos_token_tensor, config._pad_token_tensor
+    filling = -1 if ends is None else int(pad or ends[0])
+    sequences = ids.new_full((num_sources, 1, config.max_length), filling)
+    sequences[:, :, :prompt_length] = ids[:, None]
+    running = _Beams(torch.zeros(num_sources, 1), sequences, ids.new_full((num_sources, 1), prompt_length))
+    finished = _Beams(*(tensor.repeat_interleave(config.num_beams, dim=1) for tensor in running))
+    finished.scores.fill_(_IMPOSSIBLE)
+    return running, finished
+
+
+def _count_candidates(config: GenerationConfig) -> int:
+    """How many ways to go on are looked at: enough for all beams even if all of them end."""
+    num_ends = 0 if config._eos_token_tensor is None else len(config._eos_token_tensor)
+    return max(2, 1 + num_ends) * config.num_beams
+
+
+def _best_candidates(
+    logits: torch.Tensor, scores: torch.Tensor, number: int
+) -> tuple[torch.Tensor, torch.LongTensor, torch.LongTensor]:
+    """The best ways to go on: score, beam and token, `(B, number)`, the best first.
+
+    Args:
+        logits (`torch.Tensor` of shape `(B, K, V)`): of the next token.
+        scores (`torch.Tensor` of shape `(B, K)`): of the beams so far.
+        number (`int`): how many.
+    """
+    values, tokens = find_largest(logits, min(number, logits.shape[-1]))  # (B, K, number)
+    totals = (values.float() - _log_sum(logits, values[..., 0])) + scores[:, :, None]
+    best, places = totals.flatten(1).topk(number)
+    return best, places // values.shape[-1], tokens.flatten(1).gather(1, places)
+
+
+def _log_sum(logits: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
+    """`log sum exp` of logits `(..., V)`, `(..., 1)`, in float32."""
+    # the largest probability is 1 / sum exp(logit - largest)
+    probabilities = logits.softmax(-1, dtype=torch.float32)
+    return (largest.float() - probabilities.amax(-1).log())[..., None]
+
+
+def find_largest(values: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.LongTensor]:
+    """As `values.topk(number)` over the last dimension, faster where it is long.
+
+    The largest entries lie in those groups of entries whose own largest are the largest.
+    """
+    size = values.shape[-1]
+    num_groups = size // _GROUP
+    if num_groups < 4 * number:
+        return values.topk(number)
+    groups, rest = values[..., : num_groups * _GROUP].unflatten(-1, (-1, _GROUP)), values[..., num_groups * _GROUP :]
+    chosen = groups.amax(-1).topk(number).indices  # (..., number)
+    members = groups.gather(-2, chosen[..., None].expand(*chosen.shape, _GROUP)).flatten(-2)
+    found, places = torch.cat([members, rest], dim=-1).topk(number)
+    in_rest = places >= number * _GROUP
+    group = chosen.gather(-1, (places // _GROUP).clamp(max=number - 1))
+    index = torch.where(in_rest, places - number * _GROUP + num_groups * _GROUP, group * _GROUP + places % _GROUP)
+    return found, index
+
+
+def _pick(tensor: torch.Tensor, places: torch.LongTensor) -> torch.Tensor:
+    """Entries `(B, k, ...)` of `(B, K, ...)` at places `(B, k)`."""
+    return torch.take_along_dim(tensor, places.view(*places.shape, *[1] * (tensor.ndim - 2)), dim=1)
+
+
+__all__ = ["SearchMixin", "find_largest"]
