@@ -97,7 +97,7 @@ class _Stepper:
         self.cache = RnnSeq2SeqCache()
 
     def step(self, ids: torch.LongTensor) -> torch.Tensor:
-        """Logits `(rows, V)` after tokens `(rows, T)`."""
+        """Logits `(rows, V)` after tokens `(rows, T)`, in float32, in which torch finds maxima fastest."""
         outputs = self.decoder(
             input_ids=ids,
             encoder_outputs=self.encoder_outputs,
@@ -107,7 +107,7 @@ class _Stepper:
             output_attentions=False,
             output_hidden_states=False,
         )
-        return self.lm_head(outputs.last_hidden_state[:, -1])
+        return self.lm_head(outputs.last_hidden_state[:, -1]).float()
 
     def keep(self, sources: torch.LongTensor | None, rows: torch.LongTensor) -> None:
         """Go on with these sources, all of them if None, and these rows of the state."""
@@ -248,16 +248,11 @@ def _best_candidates(
         number (`int`): how many.
     """
     values, tokens = find_largest(logits, min(number, logits.shape[-1]))  # (B, K, number)
-    totals = (values.float() - _log_sum(logits, values[..., 0])) + scores[:, :, None]
+    # the largest probability is 1 / sum exp(logit - largest)
+    log_sums = values[..., 0] - logits.softmax(-1).amax(-1).log()
+    totals = (values - log_sums[..., None]) + scores[:, :, None]
     best, places = totals.flatten(1).topk(number)
     return best, places // values.shape[-1], tokens.flatten(1).gather(1, places)
-
-
-def _log_sum(logits: torch.Tensor, largest: torch.Tensor) -> torch.Tensor:
-    """`log sum exp` of logits `(..., V)`, `(..., 1)`, in float32."""
-    # the largest probability is 1 / sum exp(logit - largest)
-    probabilities = logits.softmax(-1, dtype=torch.float32)
-    return (largest.float() - probabilities.amax(-1).log())[..., None]
 
 
 def find_largest(values: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.LongTensor]:
