@@ -73,6 +73,7 @@ def plot_scaling(results: dict[str, dict[str, dict[int, float]]], picture: Path)
     """
     # the object interface needs no display and leaves the user's backend alone
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     titles = list(next(iter(results.values())))
     figure = Figure(figsize=(12, 7), layout="constrained")
@@ -83,7 +84,10 @@ def plot_scaling(results: dict[str, dict[str, dict[int, float]]], picture: Path)
         axes.set(title=kind, xlabel=varied, ylabel="tokens/s", xscale="log", yscale="log")
         axes.set_xticks(list(series[title]), [f"{value:,}" for value in series[title]], minor=False)
         axes.tick_params(axis="x", labelsize=7)
-        axes.minorticks_off()
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(alpha=0.3)
         axes.legend()
     figure.savefig(picture, dpi=110)

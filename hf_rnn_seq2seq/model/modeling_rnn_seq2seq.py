@@ -249,8 +249,7 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, SearchMixin,
             output_hidden_states=output_hidden_states,
         )
         features = outputs.last_hidden_state
-        # CODEPATH: training asks for the loss alone; copying mixes in probabilities that no output layer has
-        is_fused = labels is not None and skip_logits and not self.config.copy_attention and has_fast_paths(features)
+        is_fused = labels is not None and skip_logits and self._can_fuse_loss(features)
         logits = loss = None
         if not is_fused:
             kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -281,6 +280,11 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, SearchMixin,
             encoder_last_hidden_state=outputs.encoder_last_hidden_state,
             encoder_hidden_states=outputs.encoder_hidden_states,
         )
+
+    def _can_fuse_loss(self, features: torch.Tensor) -> bool:
+        # CODEPATH: copying mixes in probabilities that no output layer has; adapters and quantisation put something
+        # else in the layer's place
+        return not self.config.copy_attention and type(self.lm_head) is nn.Linear and has_fast_paths(features)
 
     def _compute_loss_without_logits(self, features, labels, num_items, smoothing) -> torch.Tensor:
         places = (labels.flatten() != -100).nonzero()[:, 0]

@@ -175,6 +175,14 @@ def test_loss_without_logits_is_that_with_them():
     assert full.logits is not None
 
 
+def test_loss_without_logits_sees_what_stands_in_the_place_of_the_output_layer():
+    model = build_model()
+    batch = {"input_ids": torch.tensor([[4, 5, 2]]), "labels": torch.tensor([[5, 6, 2]])}
+    model.lm_head = torch.nn.Sequential(model.lm_head, torch.nn.Tanh())
+    short, full = model(**batch, skip_logits=True), model(**batch)
+    torch.testing.assert_close(short.loss, full.loss)
+
+
 def test_products_equal_torch_also_with_gaps_between_rows():
     torch.manual_seed(0)
     wide, weight, bias = torch.randn(5, 16), torch.randn(6, 16), torch.randn(6)
