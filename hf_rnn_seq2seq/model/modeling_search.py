@@ -121,14 +121,16 @@ class _Stepper:
             self.encoder_outputs["memory_mask"] = self.encoder_outputs["memory_mask"][sources]
 
 
-def _search_greedily(stepper: _Stepper, ids: torch.LongTensor, config: GenerationConfig) -> torch.LongTensor:
+def _search_greedily(
+    stepper: _Stepper, ids: torch.LongTensor, generation_config: GenerationConfig
+) -> torch.LongTensor:
     """The likeliest token in every step, `(B, length)`."""
-    prompt_length, ends = ids.shape[1], config._eos_token_tensor
-    pad = config._pad_token_tensor
-    sequences = ids.new_full((len(ids), config.max_length), 0 if pad is None else int(pad))
+    prompt_length, ends = ids.shape[1], generation_config._eos_token_tensor
+    pad = generation_config._pad_token_tensor
+    sequences = ids.new_full((len(ids), generation_config.max_length), 0 if pad is None else int(pad))
     sequences[:, :prompt_length] = ids
     rows, length = torch.arange(len(ids)), prompt_length
-    while length < config.max_length and len(rows):
+    while length < generation_config.max_length and len(rows):
         tokens = stepper.step(ids).argmax(-1)
         sequences[rows, length] = tokens
         length += 1
@@ -167,24 +169,24 @@ class _Beams(NamedTuple):
         return _Beams(*(tensor[sources] for tensor in self))
 
 
-def _search_beams(stepper: _Stepper, ids: torch.LongTensor, config: GenerationConfig) -> torch.LongTensor:
+def _search_beams(stepper: _Stepper, ids: torch.LongTensor, generation_config: GenerationConfig) -> torch.LongTensor:
     """The best `num_return_sequences` beams of each source, as transformers' beam search finds them."""
     (num_sources, prompt_length), num_beams = ids.shape, stepper.num_beams
-    running, finished = _start_beams(ids, config)
+    running, finished = _start_beams(ids, generation_config)
     is_finished = torch.zeros(num_sources, num_beams, dtype=torch.bool)
     results, sources = _Beams(*(tensor.clone() for tensor in finished)), torch.arange(num_sources)
-    for length in range(prompt_length, config.max_length):
+    for length in range(prompt_length, generation_config.max_length):
         logits = stepper.step(ids).unflatten(0, (len(sources), -1))
-        scores, parents, tokens = _best_candidates(logits, running.scores, _count_candidates(config))
+        scores, parents, tokens = _best_candidates(logits, running.scores, _count_candidates(generation_config))
         candidates = _Beams(scores, _pick(running.sequences, parents), torch.full_like(tokens, length + 1))
         candidates.sequences[:, :, length] = tokens
-        is_end = torch.full_like(tokens, length + 1 == config.max_length, dtype=torch.bool)
-        if config._eos_token_tensor is not None:
-            is_end |= torch.isin(tokens, config._eos_token_tensor)
+        is_end = torch.full_like(tokens, length + 1 == generation_config.max_length, dtype=torch.bool)
+        if generation_config._eos_token_tensor is not None:
+            is_end |= torch.isin(tokens, generation_config._eos_token_tensor)
 
         # only the first `num_beams` may end; the others stand by to go on in their place
         may_end = is_end & (torch.arange(is_end.shape[1]) < num_beams)
-        penalised = scores / (length + 1 - prompt_length) ** config.length_penalty
+        penalised = scores / (length + 1 - prompt_length) ** generation_config.length_penalty
         ending = candidates._replace(scores=penalised.masked_fill(~may_end, 2 * _IMPOSSIBLE))
         pool = _Beams(*(torch.cat(pair, dim=1) for pair in zip(finished, ending, strict=True)))
         places = pool.scores.topk(num_beams).indices
@@ -196,11 +198,11 @@ def _search_beams(stepper: _Stepper, ids: torch.LongTensor, config: GenerationCo
         rows = parents.gather(1, places) + torch.arange(len(sources))[:, None] * logits.shape[1]
         best_score = (running.scores + is_end.gather(1, places) * _IMPOSSIBLE)[:, 0]
         # transformers' guess at the length of the best hypothesis yet to come
-        is_patient = config.early_stopping == "never" and config.length_penalty > 0
-        num_new = (config.max_length if is_patient else length + 1) - prompt_length
+        is_patient = generation_config.early_stopping == "never" and generation_config.length_penalty > 0
+        num_new = (generation_config.max_length if is_patient else length + 1) - prompt_length
         is_open = ~is_finished.all(1)
-        if config.early_stopping is not True:
-            is_open |= best_score / num_new**config.length_penalty > finished.scores.amin(1)
+        if generation_config.early_stopping is not True:
+            is_open |= best_score / num_new**generation_config.length_penalty > finished.scores.amin(1)
         if is_open.all():
             stepper.keep(None, rows.flatten())
         else:
@@ -214,27 +216,27 @@ def _search_beams(stepper: _Stepper, ids: torch.LongTensor, config: GenerationCo
         ids = ids.flatten()[:, None]
     else:
         results.write(sources, finished)
-    best = _Beams(*(tensor[:, : config.num_return_sequences].flatten(0, 1) for tensor in results))
+    best = _Beams(*(tensor[:, : generation_config.num_return_sequences].flatten(0, 1) for tensor in results))
     return best.sequences[:, : int(best.lengths.max())]
 
 
-def _start_beams(ids: torch.LongTensor, config: GenerationConfig) -> tuple[_Beams, _Beams]:
+def _start_beams(ids: torch.LongTensor, generation_config: GenerationConfig) -> tuple[_Beams, _Beams]:
     """One running beam of each source, its prompt, and no finished ones."""
     num_sources, prompt_length = ids.shape
-    ends, pad = config._eos_token_tensor, config._pad_token_tensor
+    ends, pad = generation_config._eos_token_tensor, generation_config._pad_token_tensor
     filling = -1 if ends is None else int(pad or ends[0])
-    sequences = ids.new_full((num_sources, 1, config.max_length), filling)
+    sequences = ids.new_full((num_sources, 1, generation_config.max_length), filling)
     sequences[:, :, :prompt_length] = ids[:, None]
     running = _Beams(torch.zeros(num_sources, 1), sequences, ids.new_full((num_sources, 1), prompt_length))
-    finished = _Beams(*(tensor.repeat_interleave(config.num_beams, dim=1) for tensor in running))
+    finished = _Beams(*(tensor.repeat_interleave(generation_config.num_beams, dim=1) for tensor in running))
     finished.scores.fill_(_IMPOSSIBLE)
     return running, finished
 
 
-def _count_candidates(config: GenerationConfig) -> int:
+def _count_candidates(generation_config: GenerationConfig) -> int:
     """How many ways to go on are looked at: enough for all beams even if all of them end."""
-    num_ends = 0 if config._eos_token_tensor is None else len(config._eos_token_tensor)
-    return max(2, 1 + num_ends) * config.num_beams
+    num_ends = 0 if generation_config._eos_token_tensor is None else len(generation_config._eos_token_tensor)
+    return max(2, 1 + num_ends) * generation_config.num_beams
 
 
 def _best_candidates(
