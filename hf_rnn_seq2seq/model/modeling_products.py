@@ -46,8 +46,10 @@ def _can_use_onednn(inputs: torch.Tensor, weight: torch.Tensor) -> bool:
 
 
 def tanh_(tensor: torch.Tensor) -> torch.Tensor:
-    """Hyperbolic tangent in place, as `2 sigmoid(2 x) - 1`: torch's takes four times as long."""
-    return tensor.mul_(2).sigmoid_().mul_(2).sub_(1)
+    """Hyperbolic tangent in place, as `2 sigmoid(2 x) - 1`: torch's takes two to four times as long."""
+    # half a precision cannot tell apart what the sigmoid has left of small numbers
+    wide = tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+    return torch.add(-1, wide.mul_(2).sigmoid_(), alpha=2, out=tensor)
 
 
 __all__ = ["InferenceProducts", "add_product", "has_onednn", "multiply", "tanh_"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from torch.utils.data import BatchSampler, DataLoader
 from transformers import Seq2SeqTrainer, TrainerCallback
 
-from ..data.batching import LABEL_PADDING, BatchPlan, EncodedPair
-from ..model.modeling_copy import summed_coverage_loss
+from ..data.batching import BatchPlan, EncodedPair
+from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,10 @@ class _NoteBeginning(TrainerCallback):
 
 
 class TokenBudgetTrainer(Seq2SeqTrainer):
-    """transformers' `Seq2SeqTrainer`, with batches of at most `max_tokens` where that is given, and with the coverage
-    loss of a model that has one also where labels are smoothed.
+    """transformers' `Seq2SeqTrainer`, with batches of at most `max_tokens` where that is given.
+
+    Models of this package smooth labels themselves, with their coverage loss if they have one, and make no logits that
+    the loss can do without.
 
     Args:
         max_tokens (`int`, *optional*): see [`TokenBudgetSampler`]; None leaves everything to `Seq2SeqTrainer`.
@@ -77,16 +79,13 @@ class TokenBudgetTrainer(Seq2SeqTrainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """As `Seq2SeqTrainer`'s method."""
-        weight = self.model.config.to_dict().get("coverage_loss_weight", 0.0)
-        options = {"num_items_in_batch": num_items_in_batch}
-        if not weight or not model.training or self.label_smoother is None:
-            return super().compute_loss(model, inputs, return_outputs=return_outputs, **options)
-        # the stock method takes the labels away from the model, and with them its own way to this loss
-        labels = inputs["labels"]
-        inputs = {**inputs, "output_attentions": True}
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **options)
-        num_items = (labels != LABEL_PADDING).sum() if num_items_in_batch is None else num_items_in_batch
-        world = self.accelerator.num_processes
-        factor = world if self.args.average_tokens_across_devices and num_items_in_batch is not None else 1
-        loss = loss + factor * weight * summed_coverage_loss(outputs.cross_attentions[0], labels) / num_items
-        return (loss, outputs) if return_outputs else loss
+        options = {"return_outputs": return_outputs, "num_items_in_batch": num_items_in_batch}
+        is_ours = self.model.config.model_type == RnnSeq2SeqConfig.model_type
+        if not (is_ours and model.training) or return_outputs or self.compute_loss_func is not None:
+            return super().compute_loss(model, inputs, **options)
+        smoother, self.label_smoother = self.label_smoother, None
+        try:
+            inputs = {**inputs, "skip_logits": True, "smoothing": self.args.label_smoothing_factor}
+            return super().compute_loss(model, inputs, **options)
+        finally:
+            self.label_smoother = smoother

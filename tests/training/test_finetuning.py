@@ -172,7 +172,11 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(base, texts, tmp_pat
     encoded = tokenizer(list(sources), text_target=list(targets))
     data = Dataset.from_dict({"input_ids": encoded["input_ids"], "labels": encoded["labels"]})
     found = []
-    for batch_size, steps in ((64, 1), (16, 4)):
+    for trainer_class, batch_size, steps in (
+        (Seq2SeqTrainer, 64, 1),
+        (Seq2SeqTrainer, 16, 4),
+        (TokenBudgetTrainer, 16, 4),
+    ):
         model = AutoModelForSeq2SeqLM.from_pretrained(base)
         gradients = _Gradients()
         arguments = Seq2SeqTrainingArguments(
@@ -187,7 +191,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(base, texts, tmp_pat
             report_to="none",
             use_cpu=True,
         )
-        trainer = Seq2SeqTrainer(
+        trainer = trainer_class(
             model=model,
             args=arguments,
             train_dataset=data,
@@ -195,11 +199,25 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(base, texts, tmp_pat
             callbacks=[gradients],
         )
         found.append((trainer.train().training_loss, gradients.first))
-    (loss, whole), (accumulated_loss, parts) = found
-    assert accumulated_loss == pytest.approx(loss, rel=1e-5)
-    for name, gradient in whole.items():
-        # float32 sums in another order
-        torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-7)
+    (loss, whole), *others = found
+    for accumulated_loss, parts in others:
+        assert accumulated_loss == pytest.approx(loss, rel=1e-5)
+        for name, gradient in whole.items():
+            # float32 sums in another order
+            torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-7)
+
+
+def test_token_budget_trainer_makes_logits_for_evaluation_only(base, tmp_path):
+    model = AutoModelForSeq2SeqLM.from_pretrained(base)
+    batch = {"input_ids": torch.tensor([[5, 6, 2]]), "labels": torch.tensor([[6, 2]])}
+    arguments = Seq2SeqTrainingArguments(str(tmp_path), label_smoothing_factor=0.1, report_to="none", use_cpu=True)
+    trainer = TokenBudgetTrainer(model=model, args=arguments, train_dataset=Dataset.from_dict({"labels": [[2]]}))
+    calls = []
+    model.lm_head.register_forward_hook(lambda *_: calls.append(True))
+    trainer.compute_loss(model.train(), dict(batch))
+    assert not calls
+    trainer.compute_loss(model.eval(), {**batch, "decoder_input_ids": torch.tensor([[1, 6]])})
+    assert calls
 
 
 def test_token_budget_holds_and_every_pair_comes_once(base, texts):
