@@ -97,7 +97,7 @@ def _read_memory(name: str) -> int:
 
 
 _GROUPS = {
-    "recurrence": ("RecurrenceOverTime", "_Step", "_Gather"),
+    "recurrence": ("RecurrenceOverTime", "_Step", "_Weight"),
     "output layer and loss": ("LinearCrossEntropy",),
     "optimizer and clipping": ("Optimizer.step", "aten::_foreach", "aten::linalg_vector_norm", "Optimizer.zero_grad"),
     "attention": ("attention",),

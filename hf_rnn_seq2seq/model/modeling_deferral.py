@@ -37,17 +37,17 @@ class DeferredWeightGradients(TorchFunctionMode):
             return self._apply_linear(*args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
 
-    def _apply_linear(self, inputs, weight, bias=None):
+    def _apply_linear(self, input, weight, bias=None):
         # the vector of additive attention is no matrix worth keeping its inputs for
         if not weight.requires_grad or len(weight) == 1:
-            return functional.linear(inputs, weight, bias)
+            return functional.linear(input, weight, bias)
         key = (weight, bias)
         if key not in self.layers:
             steps = _Steps()
-            dtype = compute_dtype(inputs)
-            self.layers[key] = steps, *_Gather.apply(steps, dtype, weight, bias)
+            dtype = compute_dtype(input)
+            self.layers[key] = steps, *_Weight.apply(steps, dtype, weight, bias)
         steps, weight, bias = self.layers[key]
-        return _Step.apply(steps, inputs.to(weight.dtype), weight, bias)
+        return _Step.apply(steps, input.to(weight.dtype), weight, bias)
 
 
 class _Steps:
@@ -69,16 +69,16 @@ class _Steps:
         return torch.cat(inputs), torch.cat(d_outputs)
 
 
-class _Gather(torch.autograd.Function):
+class _Weight(torch.autograd.Function):
     """The weight as the steps use it; its backward comes after all of theirs."""
 
     @staticmethod
     def forward(ctx, steps, dtype, weight, bias):
         ctx.steps, ctx.dtype, ctx.has_bias = steps, weight.dtype, bias is not None
         ctx.set_materialize_grads(False)
-        return weight.to(dtype, copy=weight.dtype != dtype).view_as(weight), None if bias is None else bias.to(
-            dtype
-        ).view_as(bias)
+        # views, since a function must not return what it was given
+        bias = None if bias is None else bias.to(dtype).view_as(bias)
+        return weight.to(dtype).view_as(weight), bias
 
     @staticmethod
     @once_differentiable

@@ -49,6 +49,8 @@ class SequenceDropout(nn.Module):
 def _draw_factors(shape: torch.Size, p: float, dtype: torch.dtype) -> torch.Tensor:
     """0 with probability p, to 16 bits, and what makes the mean 1 elsewhere: four entries from one random number."""
     num_dropped = round(p * 2**16)
+    if num_dropped == 2**16:
+        return torch.zeros(shape, dtype=dtype)
     numbers = torch.empty(-(-shape.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
     is_kept = numbers[: shape.numel()].view(shape) >= num_dropped - 2**15
     return is_kept.to(dtype).mul_(2**16 / (2**16 - num_dropped))

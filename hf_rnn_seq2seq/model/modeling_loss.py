@@ -20,7 +20,8 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     Args:
         features (`torch.Tensor` of shape `(N, R)`): of N target tokens.
-        weight (`torch.Tensor` of shape `(V, R)`), bias (`torch.Tensor` of shape `(V)`): of the output layer.
+        weight (`torch.Tensor` of shape `(V, R)`), bias (`torch.Tensor` of shape `(V)`, *optional*): of the output
+            layer.
         labels (`torch.LongTensor` of shape `(N)`): target tokens.
         num_items (`float`): what the sum is divided by.
         label_smoothing (`float`): share of the target spread evenly over the vocabulary (Szegedy et al. 2016,
@@ -30,11 +31,13 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, features, weight, bias, labels, num_items, label_smoothing, dtype):
-        needs_gradient = any(ctx.needs_input_grad[:3])
-        cast_features, cast_weight, cast_bias = (tensor.to(dtype) for tensor in (features, weight, bias))
+        needs_features, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        cast_features, cast_weight = features.to(dtype), weight.to(dtype)
+        cast_bias = None if bias is None else bias.to(dtype)
         total = torch.zeros((), dtype=torch.promote_types(dtype, torch.float32))
-        d_features = torch.empty_like(cast_features) if needs_gradient else None
-        d_weight, d_bias = (torch.zeros_like(weight), torch.zeros_like(bias)) if needs_gradient else (None, None)
+        d_features = torch.empty_like(cast_features) if needs_features else None
+        d_weight = torch.zeros_like(weight) if needs_weight else None
+        d_bias = torch.zeros_like(bias) if needs_bias else None
         num_rows = max(1, CHUNK_SIZE // len(weight))
         for start in range(0, len(features), num_rows):
             rows, targets = cast_features[start : start + num_rows], labels[start : start + num_rows, None]
@@ -45,21 +48,26 @@ class LinearCrossEntropy(torch.autograd.Function):
             total += (log_sums - (1 - label_smoothing) * logits.gather(1, targets)[:, 0]).sum()
             if label_smoothing:
                 total -= label_smoothing * logits.mean(-1).sum()
-            if not needs_gradient:
+            if not any(ctx.needs_input_grad[:3]):
                 continue
             d_logits = probabilities.sub_(label_smoothing / len(weight)) if label_smoothing else probabilities
             d_logits.scatter_add_(1, targets, torch.full_like(targets, label_smoothing - 1, dtype=total.dtype))
-            d_bias += d_logits.sum(0)
+            if needs_bias:
+                d_bias += d_logits.sum(0)
             d_logits = d_logits.to(dtype)
-            torch.mm(d_logits, cast_weight, out=d_features[start : start + num_rows])
+            if needs_features:
+                torch.mm(d_logits, cast_weight, out=d_features[start : start + num_rows])
             # divided where it is smallest
             rows = rows / num_items
-            if dtype == d_weight.dtype:
+            if needs_weight and dtype == d_weight.dtype:
                 d_weight.addmm_(d_logits.t(), rows)
-            else:
+            elif needs_weight:
                 d_weight += torch.mm(d_logits.t(), rows)
-        if needs_gradient:
-            ctx.save_for_backward(d_features.to(features.dtype).div_(num_items), d_weight, d_bias.div_(num_items))
+        if needs_features:
+            d_features = d_features.to(features.dtype).div_(num_items)
+        if needs_bias and len(features):
+            d_bias.div_(num_items)
+        ctx.save_for_backward(d_features, d_weight, d_bias)
         return total / num_items
 
     @staticmethod
@@ -67,7 +75,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx, d_total):
         gradients = ctx.saved_tensors
         if d_total != 1:
-            gradients = [gradient * d_total for gradient in gradients]
+            gradients = [None if gradient is None else gradient * d_total for gradient in gradients]
         return *gradients, None, None, None, None
 
 

@@ -4,6 +4,8 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from .modeling_fast_paths import is_plain_tensor
+
 try:
     # oneDNN's product, which compiled models call; on some CPUs it takes half the time of BLAS, on none much more
     _onednn_linear = torch.ops.mkldnn._linear_pointwise.default
@@ -17,15 +19,29 @@ def has_onednn(dtype: torch.dtype, device: torch.device) -> bool:
     return is_float and _onednn_linear is not None and torch.backends.mkldnn.enabled
 
 
-def multiply(inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-    """As `F.linear(inputs, weight, bias)`, without gradients."""
-    if _can_use_onednn(inputs, weight):
-        return _onednn_linear(inputs, weight, bias, "none", [], "")
-    return functional.linear(inputs, weight, bias)
+def multiply(input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """As `F.linear`, whose names these are, without gradients.
+
+    Args:
+        input (`torch.Tensor` of shape `(..., inner)`): rows to multiply.
+        weight (`torch.Tensor` of shape `(columns, inner)`): as a linear layer has it.
+        bias (`torch.Tensor` of shape `(columns)`, *optional*): added to every row.
+
+    Returns:
+        `torch.Tensor` of shape `(..., columns)`.
+    """
+    if _can_use_onednn(input, weight):
+        return _onednn_linear(input, weight, bias, "none", [], "")
+    return functional.linear(input, weight, bias)
 
 
 def add_product(total: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """`total += inputs weight'` of matrices, in place and without gradients."""
+    """`total += inputs weight'` of matrices, in place and without gradients.
+
+    Args:
+        total (`torch.Tensor` of shape `(rows, columns)`): also what is returned.
+        inputs (`torch.Tensor` of shape `(rows, inner)`), weight (`torch.Tensor` of shape `(columns, inner)`): factors.
+    """
     if _can_use_onednn(inputs, weight):
         return total.add_(_onednn_linear(inputs, weight, None, "none", [], ""))
     return total.addmm_(inputs, weight.t())
@@ -42,11 +58,16 @@ class InferenceProducts(TorchFunctionMode):
 def _can_use_onednn(inputs: torch.Tensor, weight: torch.Tensor) -> bool:
     # with gaps between rows it takes a hundred times as long
     has_gaps = not (inputs.is_contiguous() and weight.is_contiguous())
-    return not has_gaps and has_onednn(inputs.dtype, inputs.device)
+    # which casts what `F.linear` is given
+    is_cast = torch.is_autocast_enabled(inputs.device.type)
+    return not has_gaps and not is_cast and is_plain_tensor(weight) and has_onednn(inputs.dtype, inputs.device)
 
 
 def tanh_(tensor: torch.Tensor) -> torch.Tensor:
-    """Hyperbolic tangent in place, as `2 sigmoid(2 x) - 1`: torch's takes two to four times as long."""
+    """Hyperbolic tangent in place, as `2 sigmoid(2 x) - 1`: torch's takes two to four times as long.
+
+    To the precision of numbers near 1: relative to themselves, small ones have fewer digits.
+    """
     # half a precision cannot tell apart what the sigmoid has left of small numbers
     wide = tensor.to(torch.promote_types(tensor.dtype, torch.float32))
     return torch.add(-1, wide.mul_(2).sigmoid_(), alpha=2, out=tensor)

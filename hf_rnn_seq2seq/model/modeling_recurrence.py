@@ -8,7 +8,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .modeling_bptt import RecurrenceOverTime, pack
 from .modeling_cells import STEP_FUNCTIONS, RecurrentCell, State
 from .modeling_deferral import defer_weight_gradients
-from .modeling_fast_paths import compute_dtype, has_fast_paths
+from .modeling_fast_paths import compute_dtype, has_fast_paths, is_as_built
 
 
 class RecurrentLayer(GradientCheckpointingLayer):
@@ -43,8 +43,17 @@ class RecurrentLayer(GradientCheckpointingLayer):
 
         Returns:
             `(outputs, *state)`: outputs of shape `(B, S, H or 2H)` and the state after each row's last real input.
+
+        Raises:
+            ValueError: if a state is of another batch.
         """
-        if has_fast_paths(inputs):
+        for tensor in state:
+            if len(tensor) != len(inputs):
+                raise ValueError(
+                    f"`state` must have as many rows as `inputs`, {len(inputs)}, got {len(tensor)}; give every target "
+                    "its source."
+                )
+        if has_fast_paths(inputs) and is_as_built(self.rnn, nn.LSTM, nn.GRU, nn.RNN):
             # a step of a search; the backward of a step has nothing to win
             if inputs.shape[1] == 1 and lengths is None and state and not self.rnn.bidirectional:
                 output, state = self.step(self.project_inputs(inputs[:, 0]), state)

@@ -13,7 +13,7 @@ from .modeling_cache import RnnSeq2SeqCache
 from .modeling_copy import mix_copies, summed_coverage_loss
 from .modeling_decoder import RnnSeq2SeqDecoder
 from .modeling_encoder import RnnSeq2SeqEncoder, RnnSeq2SeqEncoderOutput
-from .modeling_fast_paths import compute_dtype, has_fast_paths
+from .modeling_fast_paths import compute_dtype, has_fast_paths, is_as_built
 from .modeling_loss import LinearCrossEntropy, summed_cross_entropy
 from .modeling_pretrained import RnnSeq2SeqPreTrainedModel
 from .modeling_search import SearchMixin
@@ -206,7 +206,7 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, SearchMixin,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         logits_to_keep: int | torch.Tensor = 0,
-        num_items_in_batch: int | torch.Tensor | None = None,
+        num_items_in_batch: float | torch.Tensor | None = None,
         smoothing: float = 0.0,
         skip_logits: bool = False,
         **kwargs,
@@ -217,17 +217,27 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, SearchMixin,
             labels (`torch.LongTensor` of shape `(B, T)`, *optional*): target tokens; -100 is ignored. Without
                 `decoder_input_ids` they are shifted right to make them.
             logits_to_keep (`int`): compute logits of this many last positions only; 0 means all.
-            num_items_in_batch (`int`, *optional*): number of labels of the whole optimizer step; divides the summed
+            num_items_in_batch (`float`, *optional*): number of labels of the whole optimizer step; divides the summed
                 loss in place of this batch's own count, which makes gradient accumulation exact.
             smoothing (`float`): share of each target spread evenly over the vocabulary.
-            skip_logits (`bool`): return the loss without logits, which is faster and needs less memory.
+            skip_logits (`bool`): return the loss without logits (None), which is faster and needs less memory; needs
+                `labels`.
 
         The other arguments are those of [`RnnSeq2SeqModel.forward`].
 
         Returns:
             `logits` of shape `(B, T, V)`, log-probabilities if the model copies; `loss` in nats per target token,
             in training the coverage loss included.
+
+        Raises:
+            ValueError: if `labels` and the decoder's input differ in shape, `skip_logits` comes without `labels`, or
+                `smoothing` to a model whose `loss_function` has been replaced.
         """
+        has_own_loss = "_loss_function" in vars(self)
+        if skip_logits and labels is None:
+            raise ValueError("`skip_logits=True` needs `labels` to compute a loss from, got none.")
+        if smoothing and has_own_loss:
+            raise ValueError(f"`smoothing` is for the model's own loss, got {smoothing}; let `loss_function` smooth.")
         if labels is not None:
             use_cache = False if use_cache is None else use_cache
             if decoder_input_ids is None and decoder_inputs_embeds is None:
@@ -249,7 +259,12 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, SearchMixin,
             output_hidden_states=output_hidden_states,
         )
         features = outputs.last_hidden_state
-        is_fused = labels is not None and skip_logits and self._can_fuse_loss(features)
+        if labels is not None and labels.shape != features.shape[:2]:
+            raise ValueError(
+                f"`labels` must be of the shape of the decoder's input, {tuple(features.shape[:2])}, got "
+                f"{tuple(labels.shape)}."
+            )
+        is_fused = skip_logits and not (has_own_loss or kwargs) and self._can_fuse_loss(features)
         logits = loss = None
         if not is_fused:
             kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
@@ -282,16 +297,18 @@ class RnnSeq2SeqForConditionalGeneration(RnnSeq2SeqPreTrainedModel, SearchMixin,
         )
 
     def _can_fuse_loss(self, features: torch.Tensor) -> bool:
-        # CODEPATH: copying mixes in probabilities that no output layer has; adapters and quantisation put something
-        # else in the layer's place
-        return not self.config.copy_attention and type(self.lm_head) is nn.Linear and has_fast_paths(features)
+        # CODEPATH: copying mixes in probabilities that no output layer has
+        is_linear = is_as_built(self.lm_head, nn.Linear) and not self.config.copy_attention
+        return is_linear and has_fast_paths(features)
 
     def _compute_loss_without_logits(self, features, labels, num_items, smoothing) -> torch.Tensor:
         places = (labels.flatten() != -100).nonzero()[:, 0]
+        tensors = features.flatten(0, 1).index_select(0, places), self.lm_head.weight, self.lm_head.bias
+        if not torch.is_grad_enabled():
+            # a function is not told that nobody will ask for gradients
+            tensors = (None if tensor is None else tensor.detach() for tensor in tensors)
         return LinearCrossEntropy.apply(
-            features.flatten(0, 1).index_select(0, places),
-            self.lm_head.weight,
-            self.lm_head.bias,
+            *tensors,
             labels.flatten()[places],
             float(num_items),
             smoothing,

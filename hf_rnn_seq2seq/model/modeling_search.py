@@ -7,18 +7,18 @@ computed for candidates and not for the whole vocabulary, and a finished sentenc
 from typing import NamedTuple
 
 import torch
-from transformers.generation import GenerationConfig
+from transformers.generation import EosTokenCriteria, GenerationConfig, MaxLengthCriteria, StoppingCriteria
 from transformers.modeling_outputs import ModelOutput
 
 from .modeling_cache import RnnSeq2SeqCache
-from .modeling_fast_paths import has_fast_paths
+from .modeling_fast_paths import has_fast_paths, is_as_built
 from .modeling_products import InferenceProducts
 
 _IMPOSSIBLE = -1e9
+# entries of a group whose largest is looked at first
 _GROUP = 64
 # what `generate` may ask for; anything else is left to transformers
 _ARGUMENTS = {"encoder_outputs", "attention_mask", "use_cache", "logits_to_keep"}
-_CRITERIA = {"EosTokenCriteria", "MaxLengthCriteria"}
 
 
 class SearchMixin:
@@ -63,17 +63,29 @@ class SearchMixin:
         is_plain = not self.config.copy_attention and self.config.attention_feedback == "none"
         return (
             is_plain
+            and type(self).__module__.rpartition(".")[0] == __package__
+            and is_as_built(self)
+            and is_as_built(self.model)
             and has_fast_paths(input_ids)
             and not torch.is_grad_enabled()
             and not generation_config.do_sample
             and not logits_processor
             and not generation_config.return_dict_in_generate
+            and not generation_config.low_memory
             and generation_config.use_cache
             and self.config.decoder_vocab_size >= num_candidates
             and isinstance(model_kwargs["encoder_outputs"], ModelOutput)
-            and {type(criterion).__name__ for criterion in stopping_criteria} <= _CRITERIA
+            and all(_is_usual(criterion, generation_config) for criterion in stopping_criteria)
             and given <= _ARGUMENTS
         )
+
+
+def _is_usual(criterion: StoppingCriteria, generation_config: GenerationConfig) -> bool:
+    """True for those criteria that `generate` makes itself."""
+    if type(criterion) is MaxLengthCriteria:
+        return criterion.max_length == generation_config.max_length
+    ends = generation_config._eos_token_tensor
+    return type(criterion) is EosTokenCriteria and ends is not None and torch.equal(criterion.eos_token_id, ends)
 
 
 class _Stepper:

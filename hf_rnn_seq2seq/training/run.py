@@ -192,6 +192,8 @@ def _finish(
     arguments, keeper = recipe.training, loop.keeper
     # without Accelerate's autocast: what is scored is what users of the folder will have
     model = loop.accelerator.unwrap_model(loop.model, keep_fp32_wrapper=False)
+    # which leaves a `forward` on the instance
+    vars(model).pop("forward", None)
     beams = model.generation_config.num_beams
     load_average(model, [keeper.path(keeper.best)])
     chosen, validation = f"best ({keeper.best.name})", loop.validate(num_beams=beams)

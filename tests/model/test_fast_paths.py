@@ -291,7 +291,7 @@ def test_search_drops_finished_sentences(monkeypatch):
     assert rows[-1] < rows[0] == 40
 
 
-@pytest.mark.parametrize(("size", "number"), itertools.product([30, 640, 1000, 6401], [1, 3, 10]))
+@pytest.mark.parametrize(("size", "number"), list(itertools.product([30, 640, 1000, 6401], [1, 3, 10])))
 def test_largest_entries_are_found_wherever_they_stand(size, number):
     torch.manual_seed(0)
     values = torch.rand(20, 2, size)
