@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from ..training.hardware import describe_hardware, list_versions
-from .decoding import Decoder, time_decoding
+from .decoding import DecodingRun, time_decoding
 from .products import list_decoding_products, list_training_products, measure_seconds
 from .scaling import measure_scaling, plot_scaling
-from .training import DTYPES, Trainer, measure_memory, profile_training, time_training
+from .training import DTYPES, TrainingRun, measure_memory, profile_training, time_training
 from .workloads import WORKLOADS
 
 _BATCH_SIZES = (1, 32, 128)
@@ -91,16 +91,18 @@ def _training_table(workloads: list[str], dtypes: list[str], num_runs: int, num_
     rows = []
     for name in workloads:
         for dtype_name in dtypes:
-            trainer = Trainer(name, dtype_name, num_batches)
-            timings = time_training(trainer, num_runs)
-            limit = measure_seconds(list_training_products(trainer.model.config, trainer.batches), DTYPES[dtype_name])
-            fast, plain, num_target = timings["fast"], timings["plain"], trainer.num_target
+            training_run = TrainingRun(name, dtype_name, num_batches)
+            timings = time_training(training_run, num_runs)
+            limit = measure_seconds(
+                list_training_products(training_run.model.config, training_run.batches), DTYPES[dtype_name]
+            )
+            fast, plain, num_target = timings["fast"], timings["plain"], training_run.num_target
             rows.append(
                 {
                     "workload": name,
                     "dtype": dtype_name,
                     "num_target": num_target,
-                    "num_source": trainer.num_source,
+                    "num_source": training_run.num_source,
                     "fast_seconds": fast.seconds,
                     "plain_seconds": plain.seconds,
                     "limit_seconds": limit,
@@ -110,7 +112,7 @@ def _training_table(workloads: list[str], dtypes: list[str], num_runs: int, num_
                 WORKLOADS[name].title,
                 dtype_name,
                 fast.rate(num_target),
-                f"{(num_target + trainer.num_source) / fast.median:,.0f}",
+                f"{(num_target + training_run.num_source) / fast.median:,.0f}",
                 plain.rate(num_target),
                 f"{plain.median / fast.median:.2f}",
                 f"{num_target / limit:,.0f}",
@@ -136,7 +138,7 @@ def _profile_table(workloads: list[str], dtypes: list[str], num_batches: int) ->
     rows = []
     for name in workloads:
         for dtype_name in dtypes:
-            shares = profile_training(Trainer(name, dtype_name, num_batches))
+            shares = profile_training(TrainingRun(name, dtype_name, num_batches))
             if not rows:
                 _write_head("training, share of time", "dtype", *shares)
             rows.append({"workload": name, "dtype": dtype_name, **shares})
@@ -151,10 +153,10 @@ def _decoding_table(name: str, dtypes: list[str], num_runs: int, num_sentences: 
         for batch_size in _BATCH_SIZES:
             # one at a time is slow
             number = max(1, num_sentences // 8) if batch_size == 1 else num_sentences
-            decoder = Decoder(name, dtype_name, number)
+            decoding_run = DecodingRun(name, dtype_name, number)
             for num_beams in (1, 5):
-                timings = time_decoding(decoder, batch_size, num_beams, num_runs)
-                products = list_decoding_products(decoder.model.config, decoder.pairs, batch_size, num_beams)
+                timings = time_decoding(decoding_run, batch_size, num_beams, num_runs)
+                products = list_decoding_products(decoding_run.model.config, decoding_run.pairs, batch_size, num_beams)
                 limit = measure_seconds(products, DTYPES[dtype_name])
                 fast, plain = timings["fast"], timings["plain"]
                 rows.append(

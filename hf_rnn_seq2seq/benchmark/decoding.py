@@ -11,7 +11,7 @@ from .training import DTYPES
 from .workloads import PAD, WORKLOADS, build_model, draw_pairs
 
 
-class Decoder:
+class DecodingRun:
     """A model and sentences to decode, sorted by length; every batch as many tokens as its longest target has.
 
     Args:
@@ -43,11 +43,11 @@ class Decoder:
         )
 
 
-def time_decoding(decoder: Decoder, batch_size: int, num_beams: int, num_runs: int) -> dict[str, Timing]:
+def time_decoding(decoding_run: DecodingRun, batch_size: int, num_beams: int, num_runs: int) -> dict[str, Timing]:
     """Timings of a run by path: `fast` and `plain`."""
 
     def run(are_on: bool) -> float:
         with fast_paths(are_on):
-            return decoder.run(batch_size, num_beams)
+            return decoding_run.run(batch_size, num_beams)
 
     return race({"fast": lambda: run(True), "plain": lambda: run(False)}, num_runs)

@@ -9,8 +9,8 @@ import torch
 
 from ..data.batching import EncodedPair
 from ..model.configuration_rnn_seq2seq import RnnSeq2SeqConfig
-from ..model.modeling_cells import NUM_GATES
 from ..model.modeling_products import multiply
+from ..model.modeling_steps import NUM_GATES
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from ..data.batching import EncodedPair
-from .decoding import Decoder
+from .decoding import DecodingRun
 from .timing import threads
-from .training import Trainer
+from .training import TrainingRun
 from .workloads import END
 
 # what is varied, and over which values
@@ -37,19 +37,19 @@ def measure_scaling(dtype_name: str) -> dict[str, dict[int, float]]:
 def _train(dtype_name: str, length: int, batch_size: int, *, num_threads: int | None = None, **config) -> float:
     pair = EncodedPair([3] * (length - 1) + [END], [3] * (length - 1) + [END])
     with threads(num_threads or torch.get_num_threads()):
-        trainer = Trainer("w1", dtype_name, 0, [], **config)
-        trainer.batches = [[pair] * batch_size]
-        seconds = _shortest(trainer.run)
+        training_run = TrainingRun("w1", dtype_name, 0, [], **config)
+        training_run.batches = [[pair] * batch_size]
+        seconds = _shortest(training_run.run)
     return batch_size * length / seconds
 
 
 def _decode(dtype_name: str, batch_size: int, num_beams: int) -> float:
-    decoder = Decoder("w1", dtype_name, 1)
+    decoding_run = DecodingRun("w1", dtype_name, 1)
     pairs = [EncodedPair([3] * 13 + [END], [3] * 13 + [END])] * batch_size
 
     def run() -> float:
         start = time.perf_counter()
-        decoder.generate(pairs, num_beams)
+        decoding_run.generate(pairs, num_beams)
         return time.perf_counter() - start
 
     return batch_size * 14 / _shortest(run)

@@ -16,7 +16,7 @@ from .workloads import PAD, WORKLOADS, build_model, draw_pairs, plan_batches
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-class Trainer:
+class TrainingRun:
     """A model, Adam, and batches to go through, as the training loop does.
 
     Args:
@@ -56,12 +56,12 @@ class Trainer:
         self.optimizer.zero_grad()
 
 
-def time_training(trainer: Trainer, num_runs: int):
+def time_training(training_run: TrainingRun, num_runs: int):
     """Timings of a run by path: `fast` and `plain`."""
 
     def run(are_on: bool) -> float:
         with fast_paths(are_on):
-            return trainer.run()
+            return training_run.run()
 
     return race({"fast": lambda: run(True), "plain": lambda: run(False)}, num_runs)
 
@@ -81,13 +81,13 @@ def measure_memory(name: str, dtype_name: str) -> dict[str, int]:
 
 def print_peak(name: str, dtype_name: str, are_on: bool) -> None:
     """What `measure_memory` lets another process do."""
-    trainer = Trainer(name, dtype_name, 4)
+    training_run = TrainingRun(name, dtype_name, 4)
     with fast_paths(are_on):
         # Adam has its state after one update
-        trainer.update(collate(trainer.batches[0][:1], pad_token_id=PAD))
+        training_run.update(collate(training_run.batches[0][:1], pad_token_id=PAD))
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         before = _read_memory("VmHWM")
-        trainer.run()
+        training_run.run()
     sys.stdout.write(f"{_read_memory('VmHWM') - before}\n")
 
 
@@ -107,17 +107,17 @@ _GROUPS = {
 }
 
 
-def profile_training(trainer: Trainer) -> dict[str, float]:
+def profile_training(training_run: TrainingRun) -> dict[str, float]:
     """Share of a run's time by part, with the hand-written paths."""
-    decoder = trainer.model.get_decoder()
+    decoder = training_run.model.get_decoder()
     handles = [
         handle
         for name, module in (("attention", decoder.attention), ("readout", decoder.readout))
         for handle in _mark(name, module)
     ]
-    trainer.update(collate(trainer.batches[0], pad_token_id=PAD))
+    training_run.update(collate(training_run.batches[0], pad_token_id=PAD))
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        trainer.run()
+        training_run.run()
     for handle in handles:
         handle.remove()
     forward_groups, seconds = {}, dict.fromkeys([*_GROUPS, "rest"], 0.0)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from .modeling_energies import AdditiveEnergies
 from .modeling_fast_paths import has_fast_paths
 
 
@@ -281,10 +282,13 @@ class AdditiveAttention(Attention):
 
     def make_energies(self, query: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
         """As `Attention.make_energies`."""
-        pairs = self.split_heads(self.query_proj(query))[:, :, :, None] + keys[:, :, None]  # (B, N, T, S, A / N)
+        query = self.split_heads(self.query_proj(query))
         vectors = self.energy_vector.view(self.num_heads, -1)
         if self.gain is not None:
             vectors = vectors * (self.gain / vectors.norm(dim=-1))[:, None]
+        if has_fast_paths(query):
+            return AdditiveEnergies.apply(query, keys, vectors)
+        pairs = query[:, :, :, None] + keys[:, :, None]  # (B, N, T, S, A / N)
         if self.num_heads == 1:
             return nn.functional.linear(torch.tanh(pairs), vectors).squeeze(-1)
         return (torch.tanh(pairs) @ vectors[:, None, :, None]).squeeze(-1)

@@ -165,6 +165,7 @@ class _Lstm:
         shown = tanh_(cells.to(dtype, copy=True))
         weight = _turn(weight_hh)
         to_cell = torch.ops.aten.tanh_backward(output_gate, shown)
+        # factors for now; the loop multiplies them with the gradients of states
         d_gates = torch.empty_like(gates)
         parts = d_gates.chunk(4, dim=-1)
         _sigmoid_backward(candidate, input_gate, grad_input=parts[0])

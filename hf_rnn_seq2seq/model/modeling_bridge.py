@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from .modeling_cells import State
+from .modeling_steps import State
 
 
 class Bridge(nn.Module):

@@ -1,4 +1,4 @@
-"""One step of a recurrence: plain RNN, GRU and LSTM, their layer-normalised forms, and transitions without input."""
+"""Cells with weights of their own, plain, layer-normalised or without input, and how they are initialised."""
 
 from collections.abc import Callable
 
@@ -6,52 +6,7 @@ import torch
 from torch import nn
 from transformers import initialization as init
 
-# `(hidden,)` or, LSTM, `(hidden, cell)`; each (B, H), or (B, 2H) of a bidirectional layer: forward, then backward
-State = tuple[torch.Tensor, ...]
-
-
-def lstm_step(
-    projected: torch.Tensor, recurrent: torch.Tensor, state: State, cell_norm: nn.Module | None = None
-) -> State:
-    """LSTM with forget gate. Gers et al. 2000, without peepholes; gate order i, f, g, o as in torch.
-
-    Args:
-        projected (`torch.Tensor` of shape `(B, 4H)`): `W x + b`.
-        recurrent (`torch.Tensor` of shape `(B, 4H)`): `U hidden + c`.
-        state (`State`): hidden and cell, each `(B, H)`.
-        cell_norm (`nn.Module`, *optional*): what the cell passes on its way to the output (Ba et al. 2016, equation
-            22).
-    """
-    input_gate, forget_gate, candidate, output_gate = (projected + recurrent).chunk(4, dim=-1)
-    cell = forget_gate.sigmoid() * state[1] + input_gate.sigmoid() * candidate.tanh()
-    shown = cell if cell_norm is None else cell_norm(cell)
-    return output_gate.sigmoid() * shown.tanh(), cell
-
-
-def gru_step(projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
-    """GRU. Cho et al. 2014, https://arxiv.org/abs/1406.1078, equations 5 to 8, with the reset gate after the
-    recurrent product, as in torch and Nematus; gate order r, z, n. Arguments as `lstm_step`, `3H` wide.
-    """
-    reset_x, update_x, candidate_x = projected.chunk(3, dim=-1)
-    reset_h, update_h, candidate_h = recurrent.chunk(3, dim=-1)
-    reset_gate = (reset_x + reset_h).sigmoid()
-    update_gate = (update_x + update_h).sigmoid()
-    candidate = (candidate_x + reset_gate * candidate_h).tanh()
-    return (candidate + update_gate * (state[0] - candidate),)
-
-
-def rnn_tanh_step(projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
-    """Elman 1990 with tanh: `tanh(W x + b + U h + c)`; all of them `(B, H)`."""
-    return (torch.tanh(projected + recurrent),)
-
-
-def rnn_relu_step(projected: torch.Tensor, recurrent: torch.Tensor, state: State) -> State:
-    """Elman's network with rectified units (Le et al. 2015, https://arxiv.org/abs/1504.00941)."""
-    return (torch.relu(projected + recurrent),)
-
-
-STEP_FUNCTIONS = {"lstm": lstm_step, "gru": gru_step, "rnn_tanh": rnn_tanh_step, "rnn_relu": rnn_relu_step}
-NUM_GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+from .modeling_steps import NUM_GATES, State, take_step
 
 
 class GateNorm(nn.Module):
@@ -122,7 +77,7 @@ class RecurrentCell(nn.Module):
         if projected is None:
             # all that a transition has for an input is a bias
             projected = torch.zeros_like(recurrent) if self.bias_ih is None else self.bias_ih.to(recurrent.dtype)
-        new_state = STEP_FUNCTIONS[self.cell_type](projected, recurrent, state, **norms)
+        new_state = take_step(self.cell_type, projected, recurrent, state, **norms)
         return new_state[0], new_state
 
 
@@ -162,14 +117,4 @@ def _open_forget_gate(recurrence: nn.RNNBase | RecurrentCell, bias: torch.Tensor
         bias[size : 2 * size] = 1.0
 
 
-__all__ = [
-    "STEP_FUNCTIONS",
-    "GateNorm",
-    "RecurrentCell",
-    "State",
-    "gru_step",
-    "init_recurrent_weights",
-    "lstm_step",
-    "rnn_relu_step",
-    "rnn_tanh_step",
-]
+__all__ = ["GateNorm", "RecurrentCell", "init_recurrent_weights"]

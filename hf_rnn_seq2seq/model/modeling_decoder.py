@@ -192,17 +192,18 @@ class RnnSeq2SeqDecoder(RnnSeq2SeqPreTrainedModel):
         """Attention inside the recurrence: whatever does not depend on the step is computed before or after it."""
         config, first = self.config, self.layers[0]
         kind, (batch_size, num_steps, width) = config.decoder_type, embeds.shape
-        projected_embeds = first.project_inputs(embeds)
+        # cut at once: the gradient of a single cut is as wide as all of them
+        projected_embeds = first.project_inputs(embeds).unbind(1)
         if kind == "input_feeding" and feed is None:
             feed = embeds.new_zeros(batch_size, config.readout_size)
         # cut, and under autocast cast, once for all steps
-        extra_weight = None if kind == "conditional" else first.weight_after(width).to(projected_embeds.dtype)
+        extra_weight = None if kind == "conditional" else first.weight_after(width).to(projected_embeds[0].dtype)
         drop_layer = self.layer_dropout
         dropped = [drop_layer.draw(embeds, num_steps, config.decoder_hidden_size) for _ in self.layers[1:]]
         dropped_features = self.output_dropout.draw(embeds, num_steps, config.readout_size)
         contexts, weights, step_features, layer_outputs = [], [], [], [[] for _ in self.layers]
         for step in range(num_steps):
-            projected, new_states = projected_embeds[:, step], []
+            projected, new_states = projected_embeds[step], []
             # CODEPATH: bahdanau asks with the state before the step, conditional with that of the first cell,
             # input_feeding with the top state after the step
             if kind == "bahdanau":

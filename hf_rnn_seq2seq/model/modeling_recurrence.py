@@ -6,9 +6,10 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .modeling_bptt import RecurrenceOverTime, pack
-from .modeling_cells import STEP_FUNCTIONS, RecurrentCell, State
+from .modeling_cells import RecurrentCell
 from .modeling_deferral import defer_weight_gradients
 from .modeling_fast_paths import compute_dtype, has_fast_paths, is_as_built
+from .modeling_steps import State, take_step
 
 
 class RecurrentLayer(GradientCheckpointingLayer):
@@ -23,7 +24,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
 
     def __init__(self, *, cell_type: str, input_size: int, hidden_size: int, bidirectional: bool = False):
         super().__init__()
-        self.cell_type, self.step_function = cell_type, STEP_FUNCTIONS[cell_type]
+        self.cell_type = cell_type
         options = {"bidirectional": bidirectional, "batch_first": True}
         if cell_type.startswith("rnn_"):
             options["nonlinearity"] = cell_type.removeprefix("rnn_")
@@ -109,7 +110,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
     def step(self, projected: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """One step of a unidirectional layer from its projected input `(B, G * H)`; `(output, state)`."""
         recurrent = nn.functional.linear(state[0], self.rnn.weight_hh_l0, self.rnn.bias_hh_l0)
-        new_state = self.step_function(projected, recurrent, state)
+        new_state = take_step(self.cell_type, projected, recurrent, state)
         return new_state[0], new_state
 
     def _split_directions(self, state: torch.Tensor) -> torch.Tensor:
@@ -171,11 +172,12 @@ class DeepTransitionLayer(GradientCheckpointingLayer):
 
     def _read(self, cells: nn.ModuleList, inputs, state: State, lengths, *, is_backward: bool):
         num_steps = inputs.shape[1]
-        projected, outputs = cells[0].project_inputs(inputs), [None] * num_steps
+        # cut at once: the gradient of a single cut is as wide as all of them
+        projected, outputs = cells[0].project_inputs(inputs).unbind(1), [None] * num_steps
         steps = range(num_steps)
         with defer_weight_gradients(inputs, num_steps):
             for step in reversed(steps) if is_backward else steps:
-                output, new_state = _step_through(cells, projected[:, step], state)
+                output, new_state = _step_through(cells, projected[step], state)
                 if lengths is not None:
                     is_real = (step < lengths)[:, None]
                     new_state = tuple(

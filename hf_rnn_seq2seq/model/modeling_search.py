@@ -161,11 +161,13 @@ class _Beams(NamedTuple):
         scores (`torch.Tensor` of shape `(B, K)`): log-probabilities in nats; of finished ones, with length penalty.
         sequences (`torch.LongTensor` of shape `(B, K, length)`): tokens.
         lengths (`torch.LongTensor` of shape `(B, K)`): tokens of them, the rest is filling.
+        has_ended (`torch.BoolTensor` of shape `(B, K)`): True where the last token is the end.
     """
 
     scores: torch.Tensor
     sequences: torch.Tensor
     lengths: torch.Tensor
+    has_ended: torch.Tensor
 
     def pick(self, places: torch.Tensor) -> "_Beams":
         """The beams `(B, k)` of these, for each source."""
@@ -185,36 +187,16 @@ def _search_beams(stepper: _Stepper, ids: torch.LongTensor, generation_config: G
     """The best `num_return_sequences` beams of each source, as transformers' beam search finds them."""
     (num_sources, prompt_length), num_beams = ids.shape, stepper.num_beams
     running, finished = _start_beams(ids, generation_config)
-    is_finished = torch.zeros(num_sources, num_beams, dtype=torch.bool)
     results, sources = _Beams(*(tensor.clone() for tensor in finished)), torch.arange(num_sources)
     for length in range(prompt_length, generation_config.max_length):
         logits = stepper.step(ids).unflatten(0, (len(sources), -1))
-        scores, parents, tokens = _best_candidates(logits, running.scores, _count_candidates(generation_config))
-        candidates = _Beams(scores, _pick(running.sequences, parents), torch.full_like(tokens, length + 1))
-        candidates.sequences[:, :, length] = tokens
-        is_end = torch.full_like(tokens, length + 1 == generation_config.max_length, dtype=torch.bool)
-        if generation_config._eos_token_tensor is not None:
-            is_end |= torch.isin(tokens, generation_config._eos_token_tensor)
-
-        # only the first `num_beams` may end; the others stand by to go on in their place
-        may_end = is_end & (torch.arange(is_end.shape[1]) < num_beams)
-        penalised = scores / (length + 1 - prompt_length) ** generation_config.length_penalty
-        ending = candidates._replace(scores=penalised.masked_fill(~may_end, 2 * _IMPOSSIBLE))
-        pool = _Beams(*(torch.cat(pair, dim=1) for pair in zip(finished, ending, strict=True)))
-        places = pool.scores.topk(num_beams).indices
-        finished, is_finished = pool.pick(places), torch.cat([is_finished, may_end], dim=1).gather(1, places)
-
-        places = (scores + is_end * _IMPOSSIBLE).topk(num_beams).indices
+        candidates, parents = _extend(running, logits, length, generation_config)
+        finished = _finish(finished, candidates, length + 1 - prompt_length, generation_config.length_penalty)
+        places = (candidates.scores + candidates.has_ended * _IMPOSSIBLE).topk(num_beams).indices
         running = candidates.pick(places)
         ids = running.sequences[:, :, length]
         rows = parents.gather(1, places) + torch.arange(len(sources))[:, None] * logits.shape[1]
-        best_score = (running.scores + is_end.gather(1, places) * _IMPOSSIBLE)[:, 0]
-        # transformers' guess at the length of the best hypothesis yet to come
-        is_patient = generation_config.early_stopping == "never" and generation_config.length_penalty > 0
-        num_new = (generation_config.max_length if is_patient else length + 1) - prompt_length
-        is_open = ~is_finished.all(1)
-        if generation_config.early_stopping is not True:
-            is_open |= best_score / num_new**generation_config.length_penalty > finished.scores.amin(1)
+        is_open = _may_improve(running, finished, prompt_length, length + 1, generation_config)
         if is_open.all():
             stepper.keep(None, rows.flatten())
         else:
@@ -223,8 +205,7 @@ def _search_beams(stepper: _Stepper, ids: torch.LongTensor, generation_config: G
             if not len(kept):
                 break
             stepper.keep(kept, rows[kept].flatten())
-            sources, ids, is_finished = sources[kept], ids[kept], is_finished[kept]
-            running, finished = running.select(kept), finished.select(kept)
+            sources, ids, running, finished = sources[kept], ids[kept], running.select(kept), finished.select(kept)
         ids = ids.flatten()[:, None]
     else:
         results.write(sources, finished)
@@ -239,10 +220,49 @@ def _start_beams(ids: torch.LongTensor, generation_config: GenerationConfig) -> 
     filling = -1 if ends is None else int(pad or ends[0])
     sequences = ids.new_full((num_sources, 1, generation_config.max_length), filling)
     sequences[:, :, :prompt_length] = ids[:, None]
-    running = _Beams(torch.zeros(num_sources, 1), sequences, ids.new_full((num_sources, 1), prompt_length))
+    lengths = ids.new_full((num_sources, 1), prompt_length)
+    running = _Beams(torch.zeros(num_sources, 1), sequences, lengths, torch.zeros(num_sources, 1, dtype=torch.bool))
     finished = _Beams(*(tensor.repeat_interleave(generation_config.num_beams, dim=1) for tensor in running))
     finished.scores.fill_(_IMPOSSIBLE)
     return running, finished
+
+
+def _extend(
+    running: _Beams, logits: torch.Tensor, length: int, generation_config: GenerationConfig
+) -> tuple[_Beams, torch.LongTensor]:
+    """The best ways to go on by a token, after `length` of them, and from which of the running beams."""
+    scores, parents, tokens = _best_candidates(logits, running.scores, _count_candidates(generation_config))
+    sequences = _pick(running.sequences, parents)
+    sequences[:, :, length] = tokens
+    has_ended = torch.full_like(tokens, length + 1 == generation_config.max_length, dtype=torch.bool)
+    if generation_config._eos_token_tensor is not None:
+        has_ended |= torch.isin(tokens, generation_config._eos_token_tensor)
+    return _Beams(scores, sequences, torch.full_like(tokens, length + 1), has_ended), parents
+
+
+def _finish(finished: _Beams, candidates: _Beams, num_new: int, length_penalty: float) -> _Beams:
+    """The best beams that have ended, before or by their newest token, of `num_new` after the prompt."""
+    num_beams = finished.scores.shape[1]
+    # only the first may end; the others stand by to go on in their place
+    may_end = candidates.has_ended & (torch.arange(candidates.has_ended.shape[1]) < num_beams)
+    scores = (candidates.scores / num_new**length_penalty).masked_fill(~may_end, 2 * _IMPOSSIBLE)
+    ending = candidates._replace(scores=scores, has_ended=may_end)
+    pool = _Beams(*(torch.cat(pair, dim=1) for pair in zip(finished, ending, strict=True)))
+    return pool.pick(pool.scores.topk(num_beams).indices)
+
+
+def _may_improve(
+    running: _Beams, finished: _Beams, prompt_length: int, length: int, generation_config: GenerationConfig
+) -> torch.BoolTensor:
+    """True for sources, `(B)`, of which a running beam may yet be among the best."""
+    is_open = ~finished.has_ended.all(1)
+    if generation_config.early_stopping is True:
+        return is_open
+    # transformers' guess at the length of the best hypothesis yet to come
+    is_patient = generation_config.early_stopping == "never" and generation_config.length_penalty > 0
+    num_new = (generation_config.max_length if is_patient else length) - prompt_length
+    best_score = (running.scores + running.has_ended * _IMPOSSIBLE)[:, 0]
+    return is_open | (best_score / num_new**generation_config.length_penalty > finished.scores.amin(1))
 
 
 def _count_candidates(generation_config: GenerationConfig) -> int:
@@ -273,6 +293,13 @@ def find_largest(values: torch.Tensor, number: int) -> tuple[torch.Tensor, torch
     """As `values.topk(number)` over the last dimension, faster where it is long.
 
     The largest entries lie in those groups of entries whose own largest are the largest.
+
+    Args:
+        values (`torch.Tensor` of shape `(..., size)`): numbers.
+        number (`int`): how many to find, at most `size`.
+
+    Returns:
+        `(values, indices)`, both of shape `(..., number)`, the largest first.
     """
     size = values.shape[-1]
     num_groups = size // _GROUP
