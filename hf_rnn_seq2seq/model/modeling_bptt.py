@@ -1,4 +1,4 @@
-"""Recurrent layers over a whole batch of sentences, with backpropagation through time written by hand.
+"""GRU and plain RNN layers over a whole batch of sentences, with backpropagation through time written by hand.
 
 Steps of all sentences lie one after the other, without padding: first the first tokens of all sentences, the longest
 sentence in front, then the second tokens of those that have one, and so on. A step is a slice of that. Werbos 1990,
@@ -53,54 +53,45 @@ def pack(lengths: torch.Tensor, num_steps: int, num_directions: int) -> Packing:
 
 
 class RecurrenceOverTime(torch.autograd.Function):
-    """A layer of plain cells over packed sentences; the twin of `nn.LSTM`, `nn.GRU` and `nn.RNN`.
+    """A layer of plain cells over packed sentences; the twin of `nn.GRU` and `nn.RNN`.
 
-    Call `apply(cell_type, packing, dtype, inputs, hidden, cell, *weights)`:
+    Call `apply(cell_type, packing, dtype, inputs, hidden, *weights)`:
 
     Args:
-        cell_type (`str`): `"lstm"`, `"gru"`, `"rnn_tanh"` or `"rnn_relu"`.
+        cell_type (`str`): `"gru"`, `"rnn_tanh"` or `"rnn_relu"`.
         packing (`Packing`): of the batch.
-        dtype (`torch.dtype`): of the matrix products; an LSTM's cell is kept in float32 at least.
+        dtype (`torch.dtype`): of the matrix products.
         inputs (`torch.Tensor` of shape `(B, S, width)`): padded on the right.
-        hidden, cell (`torch.Tensor` of shape `(B, D * H)`): where to start; cell is None but of an LSTM.
+        hidden (`torch.Tensor` of shape `(B, D * H)`): where to start.
         weights (`torch.Tensor`): for each direction `weight_ih`, `weight_hh`, `bias_ih`, `bias_hh` as torch has them.
 
     Returns:
-        `(outputs, hidden, cell)` of shapes `(B, S, D * H)`, 0 on padding, `(B, D * H)` and `(B, D * H)`.
+        `(outputs, hidden)` of shapes `(B, S, D * H)`, 0 on padding, and `(B, D * H)`.
     """
 
     @staticmethod
-    def forward(ctx, cell_type, packing, dtype, inputs, hidden, cell, *weights):
-        cells = _CELLS[cell_type]
-        num_directions = len(packing.index)
+    def forward(ctx, cell_type, packing, dtype, inputs, hidden, *weights):
+        cells, num_directions = _CELLS[cell_type], len(packing.index)
         weight_ih, weight_hh, bias_ih, bias_hh = (
             torch.stack([weight.to(dtype) for weight in weights[kind::4]]) for kind in range(4)
         )
         packed = _gather(inputs.to(dtype), packing.index)  # (D, N, width)
         hidden = _split_directions(hidden.to(dtype), packing.order, num_directions)
-        if cell is not None:
-            cell = _split_directions(cell.to(torch.promote_types(dtype, torch.float32)), packing.order, num_directions)
         bias = bias_ih + cells.input_bias(bias_hh)
         gates = _multiply(packed, weight_ih).add_(bias[:, None])
-        outputs, saved = cells.forward(gates, weight_hh, bias_hh, hidden, cell, packing.sizes)
-        final_hidden, final_cell = _last(outputs, packing.sizes), None
-        if cell is not None:
-            final_cell = _join_directions(_last(saved[1], packing.sizes), packing.order).to(inputs.dtype)
+        outputs, saved = cells.forward(gates, weight_hh, bias_hh, hidden, packing.sizes)
         ctx.cells, ctx.packing, ctx.input_shape = cells, packing, inputs.shape
-        ctx.save_for_backward(packed, weight_ih, weight_hh, hidden, cell, outputs, *saved)
-        ctx.dtypes = [tensor.dtype for tensor in (inputs, *weights[:1])]
-        return (
-            _scatter(outputs, packing.index, inputs.shape[:2]),
-            _join_directions(final_hidden, packing.order),
-            final_cell,
-        )
+        ctx.save_for_backward(packed, weight_ih, weight_hh, hidden, outputs, *saved)
+        ctx.dtypes = inputs.dtype, weights[0].dtype
+        final = _join_directions(_last(outputs, packing.sizes), packing.order)
+        return _scatter(outputs, packing.index, inputs.shape[:2]), final
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, d_outputs, d_hidden, d_cell):
+    def backward(ctx, d_outputs, d_hidden):
         packing, sizes = ctx.packing, ctx.packing.sizes
-        packed, weight_ih, weight_hh, hidden, cell, outputs, *saved = ctx.saved_tensors
-        num_directions = len(packing.index)
+        packed, weight_ih, weight_hh, hidden, outputs, *saved = ctx.saved_tensors
+        num_directions, (input_dtype, weight_dtype) = len(packing.index), ctx.dtypes
         d_outputs = torch.stack(
             [
                 d_outputs.flatten(0, 1).index_select(0, index)[:, part]
@@ -108,80 +99,23 @@ class RecurrenceOverTime(torch.autograd.Function):
             ]
         )
         d_hidden = _split_directions(d_hidden.to(outputs.dtype), packing.order, num_directions).clone()
-        if cell is not None:
-            d_cell = _split_directions(d_cell.to(cell.dtype), packing.order, num_directions).clone()
         previous = _previous(outputs, hidden, sizes)
-        d_gates, d_recurrent, d_cell = ctx.cells.backward(
-            d_outputs, d_hidden, d_cell, weight_hh, cell, previous, outputs, saved, sizes
-        )
+        d_gates, d_recurrent = ctx.cells.backward(d_outputs, d_hidden, weight_hh, previous, outputs, saved, sizes)
         d_weights = [
             [torch.mm(left.t(), right) for left, right in zip(d_gates, packed, strict=True)],
             [torch.mm(left.t(), right) for left, right in zip(d_recurrent, previous, strict=True)],
             d_gates.sum(1),
             d_recurrent.sum(1),
         ]
-        d_weights = [kind[direction].to(ctx.dtypes[1]) for direction in range(num_directions) for kind in d_weights]
+        d_weights = [kind[direction].to(weight_dtype) for direction in range(num_directions) for kind in d_weights]
         d_inputs = None
         if ctx.needs_input_grad[3]:
             d_packed = _multiply(d_gates, _turn(weight_ih))
             d_inputs = sum(
                 _scatter(d_packed[number : number + 1], packing.index[number : number + 1], ctx.input_shape[:2])
                 for number in range(num_directions)
-            ).to(ctx.dtypes[0])
-        d_hidden = _join_directions(d_hidden, packing.order)
-        d_cell = None if cell is None else _join_directions(d_cell, packing.order)
-        return None, None, None, d_inputs, d_hidden, d_cell, *d_weights
-
-
-class _Lstm:
-    """Equations of `lstm_step`; saved are the gates and the cells."""
-
-    @staticmethod
-    def input_bias(bias_hh):
-        return bias_hh
-
-    @staticmethod
-    def forward(gates, weight_hh, bias_hh, hidden, cell, sizes):
-        size = weight_hh.shape[-1]
-        outputs = gates.new_empty(*gates.shape[:2], size)
-        cells = cell.new_empty(outputs.shape)
-        for start, stop in _slices(sizes):
-            number = stop - start
-            step = _add_products(gates[:, start:stop], hidden[:, :number], weight_hh)
-            step[..., : 2 * size].sigmoid_()
-            tanh_(step[..., 2 * size : 3 * size])
-            step[..., 3 * size :].sigmoid_()
-            input_gate, forget_gate, candidate, output_gate = step.chunk(4, dim=-1)
-            cell = torch.mul(forget_gate, cell[:, :number], out=cells[:, start:stop])
-            cell.add_(input_gate * candidate)
-            hidden = torch.mul(output_gate, tanh_(cell.to(gates.dtype, copy=True)), out=outputs[:, start:stop])
-        return outputs, (gates, cells)
-
-    @staticmethod
-    def backward(d_outputs, d_hidden, d_cell, weight_hh, cell, previous, outputs, saved, sizes):
-        gates, cells = saved
-        size, dtype = weight_hh.shape[-1], gates.dtype
-        input_gate, forget_gate, candidate, output_gate = gates.chunk(4, dim=-1)
-        shown = tanh_(cells.to(dtype, copy=True))
-        weight = _turn(weight_hh)
-        to_cell = torch.ops.aten.tanh_backward(output_gate, shown)
-        # factors for now; the loop multiplies them with the gradients of states
-        d_gates = torch.empty_like(gates)
-        parts = d_gates.chunk(4, dim=-1)
-        _sigmoid_backward(candidate, input_gate, grad_input=parts[0])
-        _sigmoid_backward(_previous(cells, cell, sizes).to(dtype), forget_gate, grad_input=parts[1])
-        _tanh_backward(input_gate, candidate, grad_input=parts[2])
-        _sigmoid_backward(shown, output_gate, grad_input=parts[3])
-        to_input_part, to_output_part = d_gates[..., : 3 * size].unflatten(-1, (3, size)), parts[3]
-        for start, stop in reversed(_slices(sizes)):
-            d_h, d_c = d_hidden[:, : stop - start], d_cell[:, : stop - start]
-            d_h.add_(d_outputs[:, start:stop])
-            d_c.add_(d_h * to_cell[:, start:stop])
-            to_output_part[:, start:stop].mul_(d_h)
-            to_input_part[:, start:stop].mul_(d_c.to(dtype)[:, :, None])
-            d_h.copy_(_multiply(d_gates[:, start:stop], weight))
-            d_c.mul_(forget_gate[:, start:stop])
-        return d_gates, d_gates, d_cell
+            ).to(input_dtype)
+        return None, None, None, d_inputs, _join_directions(d_hidden, packing.order), *d_weights
 
 
 class _Gru:
@@ -194,7 +128,7 @@ class _Gru:
         return torch.cat([bias_hh[:, : 2 * size], torch.zeros_like(bias_hh[:, :size])], dim=1)
 
     @staticmethod
-    def forward(gates, weight_hh, bias_hh, hidden, cell, sizes):
+    def forward(gates, weight_hh, bias_hh, hidden, sizes):
         size = weight_hh.shape[-1]
         outputs = gates.new_empty(*gates.shape[:2], size)
         gated = torch.empty_like(outputs)
@@ -210,7 +144,7 @@ class _Gru:
         return outputs, (gates, gated)
 
     @staticmethod
-    def backward(d_outputs, d_hidden, d_cell, weight_hh, cell, previous, outputs, saved, sizes):
+    def backward(d_outputs, d_hidden, weight_hh, previous, outputs, saved, sizes):
         gates, gated = saved
         size = weight_hh.shape[-1]
         reset_gate, update_gate, candidate = gates.chunk(3, dim=-1)
@@ -230,7 +164,7 @@ class _Gru:
             _add_products(d_h, d_recurrent[:, start:stop], weight)
         d_gates = d_recurrent.clone()
         d_gates[..., 2 * size :] = d_candidate
-        return d_gates, d_recurrent, None
+        return d_gates, d_recurrent
 
 
 class _Rnn:
@@ -241,19 +175,19 @@ class _Rnn:
         return bias_hh
 
     @classmethod
-    def forward(cls, gates, weight_hh, bias_hh, hidden, cell, sizes):
+    def forward(cls, gates, weight_hh, bias_hh, hidden, sizes):
         for start, stop in _slices(sizes):
             hidden = cls.activate(_add_products(gates[:, start:stop], hidden[:, : stop - start], weight_hh))
         return gates, ()
 
     @classmethod
-    def backward(cls, d_outputs, d_hidden, d_cell, weight_hh, cell, previous, outputs, saved, sizes):
+    def backward(cls, d_outputs, d_hidden, weight_hh, previous, outputs, saved, sizes):
         d_gates, weight = cls.slope(outputs), _turn(weight_hh)
         for start, stop in reversed(_slices(sizes)):
             d_h = d_hidden[:, : stop - start]
             step = d_gates[:, start:stop].mul_(d_h.add_(d_outputs[:, start:stop]))
             d_h.copy_(_multiply(step, weight))
-        return d_gates, d_gates, None
+        return d_gates, d_gates
 
 
 class _TanhRnn(_Rnn):
@@ -272,7 +206,7 @@ class _ReluRnn(_Rnn):
         return (outputs > 0).to(outputs.dtype)
 
 
-_CELLS = {"lstm": _Lstm, "gru": _Gru, "rnn_tanh": _TanhRnn, "rnn_relu": _ReluRnn}
+_CELLS = {"gru": _Gru, "rnn_tanh": _TanhRnn, "rnn_relu": _ReluRnn}
 
 
 def _slices(sizes: list[int]) -> list[tuple[int, int]]:

@@ -9,6 +9,7 @@ from .modeling_bptt import RecurrenceOverTime, pack
 from .modeling_cells import RecurrentCell
 from .modeling_deferral import defer_weight_gradients
 from .modeling_fast_paths import compute_dtype, has_fast_paths, is_as_built
+from .modeling_padded_lstm import has_padded_lstm, read_padded
 from .modeling_steps import State, take_step
 
 
@@ -59,7 +60,12 @@ class RecurrentLayer(GradientCheckpointingLayer):
             if inputs.shape[1] == 1 and lengths is None and state and not self.rnn.bidirectional:
                 output, state = self.step(self.project_inputs(inputs[:, 0]), state)
                 return output[:, None], *state
-            return self._read_unpadded(inputs, state, lengths)
+            is_lstm = self.cell_type == "lstm"
+            if is_lstm and lengths is not None and not state and has_padded_lstm(compute_dtype(inputs)):
+                return read_padded(self.rnn, inputs, lengths)
+            # of the others torch's own loop over steps is the better one, but for its backward
+            if not is_lstm and torch.is_grad_enabled():
+                return self._read_unpadded(inputs, state, lengths)
         if inputs.is_cuda:
             # weights loaded from a checkpoint lie in separate storages, which cuDNN would copy on every call
             self.rnn.flatten_parameters()
@@ -75,19 +81,14 @@ class RecurrentLayer(GradientCheckpointingLayer):
         return outputs, *(tensor.transpose(0, 1).flatten(1) for tensor in final)
 
     def _read_unpadded(self, inputs, state, lengths) -> tuple[torch.Tensor, ...]:
-        """As `forward`, on a CPU: nothing is computed for padding."""
+        """As `forward`, for training other cells than LSTMs: nothing is computed for padding."""
         batch_size, num_steps, _ = inputs.shape
         num_directions = 2 if self.rnn.bidirectional else 1
         lengths = torch.full((batch_size,), num_steps) if lengths is None else lengths
         if not state:
-            start = inputs.new_zeros(batch_size, num_directions * self.rnn.hidden_size)
-            state = (start, start) if self.cell_type == "lstm" else (start,)
-        cell = state[1] if self.cell_type == "lstm" else None
-        packing = pack(lengths, num_steps, num_directions)
-        outputs, *final = RecurrenceOverTime.apply(
-            self.cell_type, packing, compute_dtype(inputs), inputs, state[0], cell, *self.rnn.parameters()
-        )
-        return outputs, *final[: len(state)]
+            state = (inputs.new_zeros(batch_size, num_directions * self.rnn.hidden_size),)
+        packing, dtype = pack(lengths, num_steps, num_directions), compute_dtype(inputs)
+        return RecurrenceOverTime.apply(self.cell_type, packing, dtype, inputs, *state, *self.rnn.parameters())
 
     def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """`W x + b` for the first part of the input, for all steps at once.

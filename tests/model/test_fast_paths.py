@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from hf_rnn_seq2seq.model import modeling_loss, modeling_search
+from hf_rnn_seq2seq.model import modeling_loss, modeling_recurrence, modeling_search
 from hf_rnn_seq2seq.model.modeling_bptt import pack
 from hf_rnn_seq2seq.model.modeling_deferral import DeferredWeightGradients
 from hf_rnn_seq2seq.model.modeling_dropout import SequenceDropout
 from hf_rnn_seq2seq.model.modeling_fast_paths import SWITCH, has_fast_paths
 from hf_rnn_seq2seq.model.modeling_loss import LinearCrossEntropy, summed_cross_entropy
+from hf_rnn_seq2seq.model.modeling_padded_lstm import has_padded_lstm, read_padded
 from hf_rnn_seq2seq.model.modeling_products import add_product, multiply, tanh_
 from hf_rnn_seq2seq.model.modeling_recurrence import RecurrentLayer
 from hf_rnn_seq2seq.model.modeling_search import find_largest
@@ -36,21 +37,18 @@ def test_switch_turns_fast_paths_off(monkeypatch):
     assert not has_fast_paths(torch.zeros(1))
 
 
-def read_layer(cell_type, bidirectional, lengths, dtype=torch.float64):
+def read_layer(cell_type, bidirectional, lengths):
     torch.manual_seed(0)
-    layer = RecurrentLayer(cell_type=cell_type, input_size=6, hidden_size=4, bidirectional=bidirectional).to(dtype)
-    inputs = torch.randn(4, 5, 6, dtype=dtype, requires_grad=True)
-    state = [
-        torch.randn(4, 8 if bidirectional else 4, dtype=dtype, requires_grad=True)
-        for _ in range(2 if cell_type == "lstm" else 1)
-    ]
-    results = layer(inputs, *state, lengths=None if lengths is None else torch.tensor(lengths))
-    return results, [inputs, *state, *layer.parameters()]
+    layer = RecurrentLayer(cell_type=cell_type, input_size=6, hidden_size=4, bidirectional=bidirectional).double()
+    inputs = torch.randn(4, 5, 6, dtype=torch.float64, requires_grad=True)
+    state = torch.randn(4, 8 if bidirectional else 4, dtype=torch.float64, requires_grad=True)
+    results = layer(inputs, state, lengths=None if lengths is None else torch.tensor(lengths))
+    return results, [inputs, state, *layer.parameters()]
 
 
 @pytest.mark.parametrize("lengths", LENGTHS, ids=["full", "padded"])
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("cell_type", CELLS)
+@pytest.mark.parametrize("cell_type", ["gru", "rnn_tanh", "rnn_relu"])
 def test_recurrence_over_time_equals_torch_with_gradients(monkeypatch, cell_type, bidirectional, lengths):
     def run():
         results, leaves = read_layer(cell_type, bidirectional, lengths)
@@ -62,7 +60,7 @@ def test_recurrence_over_time_equals_torch_with_gradients(monkeypatch, cell_type
         torch.testing.assert_close(fast, plain, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("cell_type", CELLS)
+@pytest.mark.parametrize("cell_type", ["gru", "rnn_tanh", "rnn_relu"])
 def test_recurrence_over_time_can_be_differentiated_twice_from_one_forward_pass(cell_type):
     results, leaves = read_layer(cell_type, True, LENGTHS[1])
     first = torch.autograd.grad(results[0].sum(), leaves, retain_graph=True)
@@ -70,8 +68,47 @@ def test_recurrence_over_time_can_be_differentiated_twice_from_one_forward_pass(
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
 
 
+@pytest.mark.skipif(not has_padded_lstm(torch.float32), reason="torch without oneDNN")
+@pytest.mark.parametrize("lengths", [[2, 5, 1, 3], [5, 5, 5, 5], [1, 1, 1, 1]])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_padded_lstm_equals_a_packed_one_with_gradients(bidirectional, lengths):
+    torch.manual_seed(0)
+    layer = RecurrentLayer(cell_type="lstm", input_size=6, hidden_size=16, bidirectional=bidirectional)
+    inputs, lengths = torch.randn(4, 5, 6), torch.tensor(lengths)
+    width = 32 if bidirectional else 16
+    slopes = [torch.randn(4, 5, width), torch.randn(4, width), torch.randn(4, width)]
+
+    def run(dtype, read):
+        twin, leaf = copy.deepcopy(layer).to(dtype), inputs.to(dtype).requires_grad_()
+        results = read(twin, leaf)
+        loss = sum((result * slope).sum() for result, slope in zip(results, slopes, strict=True))
+        leaves = [leaf, *twin.parameters()]
+        gradients = torch.autograd.grad(loss, leaves, retain_graph=True)
+        again = torch.autograd.grad(loss, leaves)
+        assert all(torch.equal(one, other) for one, other in zip(gradients, again, strict=True))
+        return [*results, *gradients]
+
+    padded = run(torch.float32, lambda twin, leaf: read_padded(twin.rnn, leaf, lengths))
+    packed = run(torch.float64, lambda twin, leaf: twin(leaf, lengths=lengths))
+    for one, other in zip(padded, packed, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_layer_reads_padded_sentences_alike_with_onednn_and_without(monkeypatch, dtype):
+    torch.manual_seed(0)
+    layer = RecurrentLayer(cell_type="lstm", input_size=6, hidden_size=16, bidirectional=True).to(dtype)
+    inputs, lengths = torch.randn(4, 5, 6, dtype=dtype), torch.tensor([2, 5, 1, 3])
+    fast = layer(inputs, lengths=lengths)
+    monkeypatch.setattr(modeling_recurrence, "has_padded_lstm", lambda dtype: False)
+    plain = layer(inputs, lengths=lengths)
+    for one, other in zip(fast, plain, strict=True):
+        assert one.dtype == other.dtype == dtype
+        torch.testing.assert_close(one, other, rtol=0.02, atol=0.02 if dtype == torch.bfloat16 else 1e-6)
+
+
 @pytest.mark.parametrize("cell_type", CELLS)
-def test_recurrence_over_time_under_autocast_is_as_near_the_truth_as_torch(monkeypatch, cell_type):
+def test_layer_under_autocast_is_as_near_the_truth_as_torch(monkeypatch, cell_type):
     torch.manual_seed(0)
     layer = RecurrentLayer(cell_type=cell_type, input_size=24, hidden_size=32)
     inputs, slope = torch.randn(16, 20, 24), torch.randn(16, 20, 32)

@@ -207,17 +207,22 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(base, texts, tmp_pat
             torch.testing.assert_close(parts[name], gradient, rtol=1e-4, atol=1e-7)
 
 
-def test_token_budget_trainer_makes_logits_for_evaluation_only(base, tmp_path):
+def test_token_budget_trainer_makes_logits_for_evaluation_only(monkeypatch, base, tmp_path):
     model = AutoModelForSeq2SeqLM.from_pretrained(base)
     batch = {"input_ids": torch.tensor([[5, 6, 2]]), "labels": torch.tensor([[6, 2]])}
     arguments = Seq2SeqTrainingArguments(str(tmp_path), label_smoothing_factor=0.1, report_to="none", use_cpu=True)
     trainer = TokenBudgetTrainer(model=model, args=arguments, train_dataset=Dataset.from_dict({"labels": [[2]]}))
-    calls = []
-    model.lm_head.register_forward_hook(lambda *_: calls.append(True))
+    made, forward = [], model.forward
+
+    def spy(**inputs):
+        outputs = forward(**inputs)
+        made.append(outputs.logits is not None)
+        return outputs
+
+    monkeypatch.setattr(model, "forward", spy)
     trainer.compute_loss(model.train(), dict(batch))
-    assert not calls
     trainer.compute_loss(model.eval(), {**batch, "decoder_input_ids": torch.tensor([[1, 6]])})
-    assert calls
+    assert made == [False, True]
 
 
 def test_token_budget_holds_and_every_pair_comes_once(base, texts):
