@@ -97,10 +97,13 @@ def _read_memory(name: str) -> int:
 
 
 _GROUPS = {
-    "recurrence": ("RecurrenceOverTime", "_Step", "_Weight"),
+    "recurrence": (
+        *("aten::lstm", "aten::mkldnn_rnn_layer", "MkldnnRnnLayer"),
+        *("RecurrenceOverTime", "_Step", "_Weight", "LstmStep", "GruStep"),
+    ),
     "output layer and loss": ("LinearCrossEntropy",),
     "optimizer and clipping": ("Optimizer.step", "aten::_foreach", "aten::linalg_vector_norm", "Optimizer.zero_grad"),
-    "attention": ("attention",),
+    "attention": ("attention", "AdditiveEnergies"),
     "readout": ("readout",),
     "embeddings": ("aten::embedding", "EmbeddingBackward"),
     "dropout": ("aten::random_", "aten::bernoulli_"),

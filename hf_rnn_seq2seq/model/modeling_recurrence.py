@@ -88,7 +88,7 @@ class RecurrentLayer(GradientCheckpointingLayer):
         if not state:
             state = (inputs.new_zeros(batch_size, num_directions * self.rnn.hidden_size),)
         packing, dtype = pack(lengths, num_steps, num_directions), compute_dtype(inputs)
-        return RecurrenceOverTime.apply(self.cell_type, packing, dtype, inputs, *state, *self.rnn.parameters())
+        return RecurrenceOverTime.apply(self.cell_type, packing, dtype, inputs, *state, *self.rnn._flat_weights)
 
     def project_inputs(self, inputs: torch.Tensor) -> torch.Tensor:
         """`W x + b` for the first part of the input, for all steps at once.
