@@ -1,5 +1,7 @@
 """Matrix products and functions of entries, each by the faster of the ways that torch has on a CPU."""
 
+import contextlib
+
 import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
@@ -47,6 +49,15 @@ def add_product(total: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor)
     return total.addmm_(inputs, weight.t())
 
 
+def speed_up_linear(dtype: torch.dtype, device: torch.device) -> contextlib.AbstractContextManager:
+    """What to put around linear layers without gradients: [`InferenceProducts`] where that helps.
+
+    Args:
+        dtype (`torch.dtype`), device (`torch.device`): of their weights.
+    """
+    return InferenceProducts() if has_onednn(dtype, device) else contextlib.nullcontext()
+
+
 class InferenceProducts(TorchFunctionMode):
     """Within it, linear layers are computed by `multiply`; without gradients only."""
 
@@ -73,4 +84,4 @@ def tanh_(tensor: torch.Tensor) -> torch.Tensor:
     return torch.add(-1, wide.mul_(2).sigmoid_(), alpha=2, out=tensor)
 
 
-__all__ = ["InferenceProducts", "add_product", "has_onednn", "multiply", "tanh_"]
+__all__ = ["InferenceProducts", "add_product", "has_onednn", "multiply", "speed_up_linear", "tanh_"]

@@ -10,6 +10,7 @@ from .modeling_cells import RecurrentCell
 from .modeling_deferral import defer_weight_gradients
 from .modeling_fast_paths import compute_dtype, has_fast_paths, is_as_built
 from .modeling_padded_lstm import has_padded_lstm, read_padded
+from .modeling_products import has_onednn
 from .modeling_steps import State, take_step
 
 
@@ -56,15 +57,16 @@ class RecurrentLayer(GradientCheckpointingLayer):
                     "its source."
                 )
         if has_fast_paths(inputs) and is_as_built(self.rnn, nn.LSTM, nn.GRU, nn.RNN):
+            is_lstm, dtype = self.cell_type == "lstm", compute_dtype(inputs)
+            is_step = inputs.shape[1] == 1 and lengths is None and bool(state) and not self.rnn.bidirectional
             # a step of a search; the backward of a step has nothing to win
-            if inputs.shape[1] == 1 and lengths is None and state and not self.rnn.bidirectional:
+            if is_step and has_onednn(dtype, inputs.device):
                 output, state = self.step(self.project_inputs(inputs[:, 0]), state)
                 return output[:, None], *state
-            is_lstm = self.cell_type == "lstm"
-            if is_lstm and lengths is not None and not state and has_padded_lstm(compute_dtype(inputs)):
+            if is_lstm and lengths is not None and not state and has_padded_lstm(dtype):
                 return read_padded(self.rnn, inputs, lengths)
             # of the others torch's own loop over steps is the better one, but for its backward
-            if not is_lstm and torch.is_grad_enabled():
+            if not is_lstm and not is_step and torch.is_grad_enabled():
                 return self._read_unpadded(inputs, state, lengths)
         if inputs.is_cuda:
             # weights loaded from a checkpoint lie in separate storages, which cuDNN would copy on every call

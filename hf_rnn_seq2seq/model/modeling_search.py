@@ -12,7 +12,7 @@ from transformers.modeling_outputs import ModelOutput
 
 from .modeling_cache import RnnSeq2SeqCache
 from .modeling_fast_paths import has_fast_paths, is_as_built
-from .modeling_products import InferenceProducts
+from .modeling_products import speed_up_linear
 
 _IMPOSSIBLE = -1e9
 # entries of a group whose largest is looked at first
@@ -37,7 +37,7 @@ class SearchMixin:
         settings = (logits_processor, stopping_criteria, generation_config)
         if synced_gpus or streamer is not None or not self._can_search(input_ids, *settings, model_kwargs):
             return super()._sample(input_ids, *settings, synced_gpus, streamer, **model_kwargs)
-        with InferenceProducts():
+        with speed_up_linear(self.dtype, self.device):
             return _search_greedily(_Stepper(self, model_kwargs), input_ids, generation_config)
 
     def _beam_search(
@@ -53,7 +53,7 @@ class SearchMixin:
         if synced_gpus or not self._can_search(input_ids, *settings, model_kwargs):
             return super()._beam_search(input_ids, *settings, synced_gpus, **model_kwargs)
         num_beams = generation_config.num_beams
-        with InferenceProducts():
+        with speed_up_linear(self.dtype, self.device):
             return _search_beams(_Stepper(self, model_kwargs, num_beams), input_ids[::num_beams], generation_config)
 
     def _can_search(self, input_ids, logits_processor, stopping_criteria, generation_config, model_kwargs) -> bool:
