@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch.autograd.function import once_differentiable
 
-from .modeling_products import add_product, has_onednn, multiply, tanh_
+from .modeling_products import add_product, multiply, tanh_, turn
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input
@@ -110,7 +110,7 @@ class RecurrenceOverTime(torch.autograd.Function):
         d_weights = [kind[direction].to(weight_dtype) for direction in range(num_directions) for kind in d_weights]
         d_inputs = None
         if ctx.needs_input_grad[3]:
-            d_packed = _multiply(d_gates, _turn(weight_ih))
+            d_packed = _multiply(d_gates, turn(weight_ih))
             d_inputs = sum(
                 _scatter(d_packed[number : number + 1], packing.index[number : number + 1], ctx.input_shape[:2])
                 for number in range(num_directions)
@@ -154,7 +154,7 @@ class _Gru:
         _sigmoid_backward(d_candidate * gated, reset_gate, grad_input=reset_part)
         _sigmoid_backward(previous - candidate, update_gate, grad_input=update_part)
         torch.mul(d_candidate, reset_gate, out=gated_part)
-        parts, weight = d_recurrent.unflatten(-1, (3, size)), _turn(weight_hh)
+        parts, weight = d_recurrent.unflatten(-1, (3, size)), turn(weight_hh)
         for start, stop in reversed(_slices(sizes)):
             d_h = d_hidden[:, : stop - start]
             d_h.add_(d_outputs[:, start:stop])
@@ -182,7 +182,7 @@ class _Rnn:
 
     @classmethod
     def backward(cls, d_outputs, d_hidden, weight_hh, previous, outputs, saved, sizes):
-        d_gates, weight = cls.slope(outputs), _turn(weight_hh)
+        d_gates, weight = cls.slope(outputs), turn(weight_hh)
         for start, stop in reversed(_slices(sizes)):
             d_h = d_hidden[:, : stop - start]
             step = d_gates[:, start:stop].mul_(d_h.add_(d_outputs[:, start:stop]))
@@ -226,12 +226,6 @@ def _multiply(left: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """`left weight'` for each direction."""
     products = [multiply(inputs, matrix) for inputs, matrix in zip(left, weight, strict=True)]
     return products[0][None] if len(products) == 1 else torch.stack(products)
-
-
-def _turn(weight: torch.Tensor) -> torch.Tensor:
-    """`weight'`, laid out as products like it best."""
-    weight = weight.transpose(1, 2)
-    return weight.contiguous() if has_onednn(weight.dtype, weight.device) else weight
 
 
 def _previous(states: torch.Tensor, start: torch.Tensor, sizes: list[int]) -> torch.Tensor:

@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from .modeling_fast_paths import compute_dtype, has_fast_paths
-from .modeling_products import multiply
+from .modeling_products import multiply, turn
 
 
 def defer_weight_gradients(inputs: torch.Tensor, num_steps: int) -> contextlib.AbstractContextManager:
@@ -54,7 +54,12 @@ class _Steps:
     """Inputs and output gradients of a layer's steps in one backward pass."""
 
     def __init__(self):
-        self.task, self.pairs = None, []
+        self.task, self.pairs, self.turned = None, [], None
+
+    def multiply_back(self, d_outputs, weight):
+        """The gradient of a step's inputs; the weight is turned once for all steps."""
+        self.turned = turn(weight) if self.turned is None else self.turned
+        return multiply(d_outputs, self.turned)
 
     def add(self, inputs, d_outputs):
         task = torch._C._current_graph_task_id()
@@ -102,7 +107,7 @@ class _Step(torch.autograd.Function):
     def backward(ctx, d_outputs):
         inputs, weight = ctx.saved_tensors
         ctx.steps.add(inputs, d_outputs)
-        return None, torch.matmul(d_outputs, weight), None, None
+        return None, ctx.steps.multiply_back(d_outputs, weight), None, None
 
 
 __all__ = ["DeferredWeightGradients", "defer_weight_gradients"]

@@ -4,7 +4,7 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from .modeling_products import multiply
+from .modeling_products import multiply, turn
 
 # entries of logits whose gradients are held at a time, and of those that are computed at once
 BLOCK_SIZE, CHUNK_SIZE = 2**25, 2**22
@@ -38,13 +38,14 @@ class LinearCrossEntropy(torch.autograd.Function):
         cast_bias = None if bias is None else bias.to(dtype)
         total = torch.zeros((), dtype=torch.promote_types(dtype, torch.float32))
         d_features, d_weight, d_bias = [], None, None
+        turned = turn(cast_weight) if needs_features else None
         num_rows = max(1, BLOCK_SIZE // len(weight))
         for rows, targets in zip(cast_features.split(num_rows), labels.split(num_rows), strict=True):
             d_logits = rows.new_empty(len(rows), len(weight)) if any(needs) else None
             loss, d_bias_part = _differentiate(rows, cast_weight, cast_bias, targets, label_smoothing, d_logits)
             total += loss
             if needs_features:
-                d_features.append(torch.mm(d_logits, cast_weight))
+                d_features.append(multiply(d_logits, turned))
             if needs_weight:
                 # divided where it is smallest
                 d_weight = _add(d_weight, torch.mm(d_logits.t(), rows * scale).to(weight.dtype))

@@ -49,6 +49,12 @@ def add_product(total: torch.Tensor, inputs: torch.Tensor, weight: torch.Tensor)
     return total.addmm_(inputs, weight.t())
 
 
+def turn(weight: torch.Tensor) -> torch.Tensor:
+    """The last two dimensions exchanged, laid out as `multiply` likes it best."""
+    weight = weight.transpose(-1, -2)
+    return weight.contiguous() if has_onednn(weight.dtype, weight.device) else weight
+
+
 def speed_up_linear(dtype: torch.dtype, device: torch.device) -> contextlib.AbstractContextManager:
     """What to put around linear layers without gradients: [`InferenceProducts`] where that helps.
 
@@ -84,4 +90,4 @@ def tanh_(tensor: torch.Tensor) -> torch.Tensor:
     return torch.add(-1, wide.mul_(2).sigmoid_(), alpha=2, out=tensor)
 
 
-__all__ = ["InferenceProducts", "add_product", "has_onednn", "multiply", "speed_up_linear", "tanh_"]
+__all__ = ["InferenceProducts", "add_product", "has_onednn", "multiply", "speed_up_linear", "tanh_", "turn"]
